@@ -1,0 +1,4 @@
+//! oxsan measured beside its peers
+#![forbid(unsafe_code)]
+
+fn main() {}

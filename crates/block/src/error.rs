@@ -1,0 +1,133 @@
+//! What can go wrong with a disk.
+
+use std::fmt;
+use std::io;
+
+/// The operation an error belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Opening the device.
+    Open,
+    /// A read.
+    Read,
+    /// A write.
+    Write,
+    /// A flush.
+    Flush,
+    /// A discard.
+    Discard,
+    /// Writing zeroes.
+    WriteZeroes,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::Discard => "discard",
+            Self::WriteZeroes => "write-zeroes",
+        })
+    }
+}
+
+/// An error of a [`BlockDevice`](crate::BlockDevice). Offsets, lengths and sizes are bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// Offset or length is no multiple of the logical block.
+    #[error("{device}: {len} bytes at byte {offset} is not a multiple of the {grain}-byte block")]
+    Misaligned {
+        /// The device.
+        device: String,
+        /// Start of the request.
+        offset: u64,
+        /// Length of the request.
+        len: u64,
+        /// The grain it missed.
+        grain: u32,
+    },
+    /// The range reaches past the end.
+    #[error("{device}: {len} bytes at byte {offset} reach past its end at byte {size}")]
+    OutOfRange {
+        /// The device.
+        device: String,
+        /// Start of the request.
+        offset: u64,
+        /// Length of the request.
+        len: u64,
+        /// Size of the device.
+        size: u64,
+    },
+    /// A write to a device that was opened for reading.
+    #[error("{device} is read-only")]
+    ReadOnly {
+        /// The device.
+        device: String,
+    },
+    /// The write could only be done by reading, changing and writing back a larger piece.
+    #[error("{device}: writing {len} bytes at byte {offset} would rewrite the {grain}-byte block around it")]
+    WouldReadModifyWrite {
+        /// The device.
+        device: String,
+        /// Start of the request.
+        offset: u64,
+        /// Length of the request.
+        len: u64,
+        /// What the file system below can write directly.
+        grain: u32,
+    },
+    /// The device cannot do this.
+    #[error("{device}: {op} is not supported: {why}")]
+    Unsupported {
+        /// The device.
+        device: String,
+        /// What was asked.
+        op: Op,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The connection to the device is gone and was not back in time.
+    #[error("{device} is not reachable: {why}")]
+    Unreachable {
+        /// The device.
+        device: String,
+        /// What happened.
+        why: String,
+    },
+    /// The device, or the system below it, failed the request.
+    #[error("{device}: {op} of {len} bytes at byte {offset} failed")]
+    Io {
+        /// The device.
+        device: String,
+        /// What was asked.
+        op: Op,
+        /// Start of the request.
+        offset: u64,
+        /// Length of the request.
+        len: u64,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+impl BlockError {
+    /// What an operator can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::ReadOnly { .. } => Some("open the device for writing, or mount with -o ro"),
+            Self::WouldReadModifyWrite { .. } => {
+                Some("put the volume on storage with a smaller block, or format it with a larger one")
+            }
+            Self::Unreachable { .. } => {
+                Some("check the network to the target and that the target serves the LUN")
+            }
+            Self::OutOfRange { .. } => {
+                Some("the device is smaller than what was made on it: was it truncated?")
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The disk: one trait, [`BlockDevice`], and what stands behind it.
+//!
+//! Everything above this crate (the filesystem, the iSCSI target) reads and writes through the trait and knows
+//! neither files nor sockets.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod buf;
+mod device;
+mod error;
+mod future;
+
+pub use buf::{Buf, Bufs};
+pub use device::{BlockDevice, Completion, Durability, Geometry};
+pub use error::{BlockError, Op};
+pub use future::IoFuture;

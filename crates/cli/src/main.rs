@@ -1,0 +1,4 @@
+//! The oxsan command
+#![forbid(unsafe_code)]
+
+fn main() {}

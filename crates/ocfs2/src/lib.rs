@@ -1,0 +1,2 @@
+//! The OCFS2 filesystem over any BlockDevice
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! SCSI commands: CDBs, sense, pages; no I/O
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! iSCSI target: portals, LUNs, access control
+#![forbid(unsafe_code)]
