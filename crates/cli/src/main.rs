@@ -1,4 +1,36 @@
-//! The oxsan command
+//! The `oxsan` command: each subcommand is a module with its `Args` and its `run`.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Many hosts, one LUN, one filesystem, no kernel module.
+#[derive(Parser)]
+#[command(name = "oxsan", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("OXSAN_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}
+
+/// Runs one subcommand. What is asynchronous builds its runtime itself: `oxsan mount` must fork before it has one.
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {}
+}
