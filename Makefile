@@ -1,0 +1,35 @@
+# oxsan: what to type. Everything honours CARGO_TARGET_DIR; each goal installs what it needs and says so.
+#   make demo         a kernel-made volume, served, discovered, mounted and compared: about a minute after the build
+#   make test         every check there is, with fixed samples (root for the kernel lab and the mounts)
+#   make quick        the part that needs no root and no network
+#   make bench        oxsan beside its peers, in one run; tables into bench-results/
+#   make conformance  libiscsi's whole suite against our target
+#   make soak         the property tests and fuzz bodies with large counts
+.PHONY: demo test quick bench conformance soak clean
+XTASK = cargo run --quiet --package xtask --
+
+demo:
+	@./scripts/install-deps demo
+	@./scripts/demo
+
+test:
+	@./scripts/install-deps test
+	@$(XTASK) test
+
+quick:
+	@$(XTASK) quick
+
+bench:
+	@./scripts/install-deps bench
+	@$(XTASK) bench
+
+conformance:
+	@./scripts/install-deps test
+	@$(XTASK) conformance
+
+soak:
+	@./scripts/install-deps test
+	@$(XTASK) soak
+
+clean:
+	cargo clean
