@@ -1,4 +1,66 @@
-//! Chores of the workspace
+//! Chores of the workspace: `cargo xtask CHORE`. The Makefile and the CI script call nothing else.
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program: its words go to the terminal")]
 
-fn main() {}
+mod checks;
+mod lab_cmd;
+mod layers;
+mod licences;
+mod metadata;
+mod nextest;
+mod step;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of the workspace.
+#[derive(Parser)]
+#[command(name = "xtask")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Every check there is, with fixed samples: format, lints, layers, licences, tests, lab, documentation.
+    Test,
+    /// The part that needs no root and no network.
+    Quick,
+    /// The property tests and the fuzz bodies with large counts, and the tests marked as long.
+    Soak,
+    /// libiscsi's conformance suite against our target; its LUN's content is destroyed, so it gets one of its own.
+    Conformance {
+        /// Run only the tests whose name holds one of these words.
+        only: Vec<String>,
+    },
+    /// oxsan beside its peers; tables into bench-results/.
+    Bench {
+        /// Passed on to the bench program (see `cargo run -p bench -- --help`).
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Checks that no crate depends on one drawn above it.
+    Deps,
+    /// Checks that every dependency's licence fits MIT OR Apache-2.0.
+    Licences,
+    /// Real Linux kernels in QEMU.
+    Lab {
+        #[command(subcommand)]
+        what: lab_cmd::LabChore,
+    },
+}
+
+fn main() -> Result<std::process::ExitCode> {
+    let ok = std::process::ExitCode::SUCCESS;
+    match Args::parse().chore {
+        Chore::Test => checks::test().map(|()| ok),
+        Chore::Quick => checks::quick().map(|()| ok),
+        Chore::Soak => checks::soak().map(|()| ok),
+        Chore::Conformance { only } => checks::conformance(&only).map(|()| ok),
+        Chore::Bench { args } => checks::bench(&args).map(|()| ok),
+        Chore::Deps => layers::check().map(|()| ok),
+        Chore::Licences => licences::check().map(|()| ok),
+        Chore::Lab { what } => lab_cmd::run(what),
+    }
+}

@@ -1,0 +1,110 @@
+//! The chores behind `make test`, `make quick`, `make soak`, `make conformance` and `make bench`.
+
+use crate::step::{Steps, sh};
+use crate::{layers, licences, metadata, nextest};
+use anyhow::{Context, Result};
+use std::process::Command;
+
+/// Tests that want root, /dev/fuse or a second kernel: not in the quick part.
+const QUICK: &str = "not (package(lab) or package(mount) or test(/_as_root$/))";
+
+/// Every check there is.
+pub(crate) fn test() -> Result<()> {
+    let mut steps = Steps::default();
+    fast_steps(&mut steps);
+    if lab::is_root() {
+        steps.run("lab", make_lab_ready);
+    }
+    let mut counts = nextest::Counts::default();
+    steps.run("tests", || {
+        counts = nextest::run(&[], &[])?;
+        counts.judge()
+    });
+    steps.run("doc", || {
+        sh(cargo()
+            .args(["doc", "--quiet", "--workspace", "--no-deps", "--locked"])
+            .env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    let all = steps.finish();
+    counts.print();
+    all
+}
+
+/// What needs no root and no network.
+pub(crate) fn quick() -> Result<()> {
+    let mut steps = Steps::default();
+    fast_steps(&mut steps);
+    let mut counts = nextest::Counts::default();
+    steps.run("tests", || {
+        counts = nextest::run(&["-E", QUICK], &[])?;
+        Ok(())
+    });
+    let all = steps.finish();
+    counts.print();
+    all.and(counts.judge_quick())
+}
+
+/// Large counts: what `make test` samples, for as long as it takes.
+pub(crate) fn soak() -> Result<()> {
+    let env = [("PROPTEST_CASES", "20000"), ("OXSAN_SOAK", "1")];
+    let counts = nextest::run(&["--run-ignored", "all", "--release"], &env)?;
+    counts.print();
+    counts.judge()
+}
+
+/// libiscsi's suite against our target.
+pub(crate) fn conformance(only: &[String]) -> Result<()> {
+    let program = lab::build_oxsan(lab::Link::Dynamic)?;
+    let result = lab::conformance::run(&program, only, &mut |line| println!("{line}"))?;
+    println!("{result}");
+    anyhow::ensure!(result.failed + result.hung == 0 && result.passed > 0, "the target does not conform");
+    Ok(())
+}
+
+/// oxsan beside its peers, everything built for release.
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    sh(cargo().args([
+        "build",
+        "--release",
+        "--quiet",
+        "--locked",
+        "--package",
+        "cli",
+        "--package",
+        "bench",
+    ]))?;
+    let target = metadata::target_dir(&metadata::load()?)?;
+    sh(Command::new(target.join("release/bench")).args(args).env("OXSAN", target.join("release/oxsan")))
+}
+
+fn fast_steps(steps: &mut Steps) {
+    steps.run("format", || sh(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt`"));
+    steps.run("layers", layers::check);
+    steps.run("licences", licences::check);
+    steps.run("clippy", || {
+        sh(cargo().args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    });
+}
+
+/// Before the tests, so that no test's time limit has to cover a download or a build.
+fn make_lab_ready() -> Result<()> {
+    let dir = lab::LabDir::ready()?;
+    println!("lab: {} under {:?}", dir.initrd().display(), dir.accel());
+    let program = lab::build_oxsan(lab::Link::Static)?;
+    println!("lab: oxsan for the nodes is {}", program.display());
+    lab::build_oxsan(lab::Link::Dynamic)?;
+    Ok(())
+}
+
+fn cargo() -> Command {
+    Command::new(metadata::cargo())
+}
