@@ -1,8 +1,10 @@
 //! The trait every disk implements.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
-use crate::{BlockError, Bufs, IoFuture};
+use crate::ext::as_u64;
+use crate::{BlockError, Buf, Bufs, IoFuture, total_len};
 
 /// Size and grain of a device. Fixed while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +38,13 @@ pub type Completion = (Bufs, Result<(), BlockError>);
 /// A disk.
 ///
 /// Offsets and lengths are bytes and must be multiples of [`Geometry::logical_block`]; anything else is
-/// [`BlockError::Misaligned`], never rounded. Requests may be issued at any time and complete in any order;
-/// two that overlap have no defined order unless the first has completed. A request is whole: there are no short
-/// reads or writes, and a range that reaches past the end is [`BlockError::OutOfRange`] with nothing done.
+/// [`BlockError::Misaligned`], never rounded. That holds for a request as a whole: its single buffers may have any
+/// length. Requests may be issued at any time and complete in any order; two that overlap have no defined order
+/// unless the first has completed. A request is whole: there are no short reads or writes, and a range that reaches
+/// past the end is [`BlockError::OutOfRange`] with nothing done. A request of no bytes is done at once.
+///
+/// A device may start the work when it is called or when the future is first polled. A future that is dropped
+/// before it is done gives up the answer only: a write may still happen, at any later time.
 pub trait BlockDevice: Debug + Send + Sync {
     /// Size, block size, and what the device can do.
     fn geometry(&self) -> Geometry;
@@ -50,6 +56,9 @@ pub trait BlockDevice: Debug + Send + Sync {
     fn read(&self, offset: u64, bufs: Bufs) -> IoFuture<'_, Completion>;
 
     /// Writes `bufs`, one after the other, from `offset` on.
+    ///
+    /// A buffer that is still [stale](crate::Buf::is_stale) is [`BlockError::StaleBuffer`], with nothing written.
+    /// When a write fails, any part of its range may have been written.
     fn write(&self, offset: u64, bufs: Bufs, durability: Durability) -> IoFuture<'_, Completion>;
 
     /// Returns when every write that completed before the call is on stable storage.
@@ -62,7 +71,68 @@ pub trait BlockDevice: Debug + Send + Sync {
     fn write_zeroes(&self, offset: u64, len: u64) -> IoFuture<'_, Result<(), BlockError>>;
 }
 
+impl<D: BlockDevice + ?Sized> BlockDevice for Arc<D> {
+    fn geometry(&self) -> Geometry {
+        (**self).geometry()
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn read(&self, offset: u64, bufs: Bufs) -> IoFuture<'_, Completion> {
+        (**self).read(offset, bufs)
+    }
+
+    fn write(&self, offset: u64, bufs: Bufs, durability: Durability) -> IoFuture<'_, Completion> {
+        (**self).write(offset, bufs, durability)
+    }
+
+    fn flush(&self) -> IoFuture<'_, Result<(), BlockError>> {
+        (**self).flush()
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> IoFuture<'_, Result<(), BlockError>> {
+        (**self).discard(offset, len)
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64) -> IoFuture<'_, Result<(), BlockError>> {
+        (**self).write_zeroes(offset, len)
+    }
+}
+
 impl Geometry {
+    /// Checks a read into `bufs` against size and grain.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_bufs(&self, device: &str, offset: u64, bufs: &Bufs) -> Result<(), BlockError> {
+        self.check(device, offset, as_u64(total_len(bufs)))
+    }
+
+    /// Checks a write: the device takes writes, the range lies within it, no buffer is stale.
+    ///
+    /// # Errors
+    /// [`BlockError::ReadOnly`], [`BlockError::StaleBuffer`], and those of [`check`](Self::check).
+    pub fn check_write(&self, device: &str, offset: u64, bufs: &Bufs) -> Result<(), BlockError> {
+        self.check_change(device, offset, as_u64(total_len(bufs)))?;
+        if bufs.iter().any(Buf::is_stale) {
+            return Err(BlockError::StaleBuffer { device: device.into(), offset });
+        }
+        Ok(())
+    }
+
+    /// Checks a discard or a write of zeroes: the device takes writes, and the range lies within it.
+    ///
+    /// # Errors
+    /// [`BlockError::ReadOnly`], and those of [`check`](Self::check).
+    pub fn check_change(&self, device: &str, offset: u64, len: u64) -> Result<(), BlockError> {
+        if self.read_only {
+            return Err(BlockError::ReadOnly { device: device.into() });
+        }
+        self.check(device, offset, len)
+    }
+
     /// Checks a range against size and grain.
     ///
     /// # Errors

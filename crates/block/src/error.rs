@@ -79,6 +79,37 @@ pub enum BlockError {
         /// What the file system below can write directly.
         grain: u32,
     },
+    /// The device could not be opened.
+    #[error("{device}: cannot open it")]
+    Open {
+        /// The device.
+        device: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The path names something that is no disk.
+    #[error("{device} is {what}, not a regular file or a block device")]
+    NotADisk {
+        /// The path.
+        device: String,
+        /// What it is: "a directory", "a socket" …
+        what: &'static str,
+    },
+    /// Somebody else has the device, and it was to be opened for one holder alone.
+    #[error("{device} is in use")]
+    Busy {
+        /// The device.
+        device: String,
+    },
+    /// A write of memory that nobody has filled since an earlier request used it: a bug of the caller, and what
+    /// is in that memory may belong to another volume.
+    #[error("{device}: the buffer to write at byte {offset} was never filled")]
+    StaleBuffer {
+        /// The device.
+        device: String,
+        /// Start of the request.
+        offset: u64,
+    },
     /// The device cannot do this.
     #[error("{device}: {op} is not supported: {why}")]
     Unsupported {
@@ -127,6 +158,15 @@ impl BlockError {
             Self::OutOfRange { .. } => {
                 Some("the device is smaller than what was made on it: was it truncated?")
             }
+            Self::Busy { .. } => {
+                Some("it is mounted, served or opened elsewhere: lsof or fuser name the holder")
+            }
+            Self::Open { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Some("check the path"),
+                io::ErrorKind::PermissionDenied => Some("run as root, or give this user access to the file"),
+                io::ErrorKind::ReadOnlyFilesystem => Some("open it read-only"),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -1,20 +1,38 @@
-//! The future of one request: ready at once, or boxed.
+//! The future of one request: ready at once, promised, or boxed.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// What a [`BlockDevice`](crate::BlockDevice) call returns.
 ///
 /// A device that has the answer at once (memory, a page cache) returns [`IoFuture::ready`] and allocates nothing;
-/// the others box one future a request. Dropping it before it is done gives up the answer, not the I/O: the device
-/// keeps the buffers until the hardware is through with them.
+/// one that gets it elsewhere makes a [`Promise`], one allocation; the others box one future a request. Dropping it
+/// before it is done gives up the answer, not the I/O: the device keeps the buffers until the hardware is through
+/// with them.
 pub struct IoFuture<'a, T>(State<'a, T>);
+
+/// The other end of [`IoFuture::promised`]: whoever holds it owes the answer.
+///
+/// Dropping it unkept is a bug of the device; the future then panics when it is polled, for the other choice is to
+/// wait for ever.
+pub struct Promise<T>(Option<Arc<Shared<T>>>);
 
 enum State<'a, T> {
     Ready(Option<T>),
+    Promised(Arc<Shared<T>>),
     Boxed(Pin<Box<dyn Future<Output = T> + Send + 'a>>),
+}
+
+struct Shared<T>(Mutex<Answer<T>>);
+
+enum Answer<T> {
+    Awaited(Option<Waker>),
+    Here(T),
+    Taken,
+    Broken,
 }
 
 impl<'a, T> IoFuture<'a, T> {
@@ -23,9 +41,73 @@ impl<'a, T> IoFuture<'a, T> {
         Self(State::Ready(Some(value)))
     }
 
+    /// An answer that another thread or task will give through the [`Promise`].
+    pub fn promised() -> (Promise<T>, Self) {
+        let shared = Arc::new(Shared(Mutex::new(Answer::Awaited(None))));
+        (Promise(Some(Arc::clone(&shared))), Self(State::Promised(shared)))
+    }
+
     /// An answer to be waited for.
     pub fn boxed(future: impl Future<Output = T> + Send + 'a) -> Self {
         Self(State::Boxed(Box::pin(future)))
+    }
+}
+
+impl<T> Promise<T> {
+    /// Gives the answer and wakes who waits for it. Where nobody does any more, the answer is dropped here.
+    pub fn keep(mut self, value: T) {
+        if let Some(shared) = self.0.take() {
+            shared.settle(Answer::Here(value));
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Answer<T>> {
+        // No holder leaves the answer half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, answer: Answer<T>) {
+        let before = std::mem::replace(&mut *self.lock(), answer);
+        // Out of the lock: a waker may run anything.
+        if let Answer::Awaited(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<T> {
+        let mut answer = self.lock();
+        match &mut *answer {
+            Answer::Awaited(Some(waker)) => {
+                waker.clone_from(cx.waker());
+                Poll::Pending
+            }
+            Answer::Awaited(none) => {
+                *none = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Answer::Taken => Poll::Pending,
+            Answer::Broken => panic!("a device dropped a request without answering it"),
+            Answer::Here(_) => match std::mem::replace(&mut *answer, Answer::Taken) {
+                Answer::Here(value) => Poll::Ready(value),
+                _ => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.settle(Answer::Broken);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Promise<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Promise")
     }
 }
 
@@ -33,6 +115,7 @@ impl<T> fmt::Debug for IoFuture<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             State::Ready(_) => f.write_str("IoFuture::Ready"),
+            State::Promised(_) => f.write_str("IoFuture::Promised"),
             State::Boxed(_) => f.write_str("IoFuture::Boxed"),
         }
     }
@@ -45,6 +128,7 @@ impl<T: Unpin> Future for IoFuture<'_, T> {
         match &mut self.0 {
             // A future polled after its end stays pending, as the contract of Future allows.
             State::Ready(value) => value.take().map_or(Poll::Pending, Poll::Ready),
+            State::Promised(shared) => shared.poll(cx),
             State::Boxed(future) => future.as_mut().poll(cx),
         }
     }

@@ -8,9 +8,15 @@
 mod buf;
 mod device;
 mod error;
+mod ext;
+mod file;
 mod future;
+mod memory;
 
-pub use buf::{Buf, Bufs};
+pub use buf::{Buf, Bufs, total_len};
 pub use device::{BlockDevice, Completion, Durability, Geometry};
 pub use error::{BlockError, Op};
-pub use future::IoFuture;
+pub use ext::BlockDeviceExt;
+pub use file::{Backend, Direct, FileDevice, OpenOptions};
+pub use future::{IoFuture, Promise};
+pub use memory::MemoryDevice;

@@ -1,0 +1,7 @@
+//! What every backend promises, tried on every backend that this machine has.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod conformance;
+mod disks;
+mod model;
