@@ -1,0 +1,76 @@
+//! Truncate log: clusters that a slot has freed but not yet given back to the cluster bitmap.
+
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::dinode::RawDinode;
+use crate::error::{Check, Corrupt, Structure};
+use crate::raw::{Input, index16, layout};
+use crate::units::{ClusterNum, Clusters};
+
+/// Head of a truncate log as it lies on disk (`struct ocfs2_truncate_log`); records follow.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct RawTruncateLog {
+    /// `tl_count`: records that fit.
+    pub count: U16,
+    /// `tl_used`: records in use.
+    pub used: U16,
+    /// Reserved.
+    pub reserved: U32,
+}
+layout!(RawTruncateLog, 8, { used: 2 });
+
+/// A truncate record as it lies on disk (`struct ocfs2_truncate_rec`).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct RawTruncateRec {
+    /// `t_start`: first cluster; 0 = the record is void.
+    pub start: U32,
+    /// `t_clusters`.
+    pub clusters: U32,
+}
+layout!(RawTruncateRec, 8, { clusters: 4 });
+
+/// A checked truncate log.
+#[derive(Clone, Copy, Debug)]
+pub struct TruncateLog<'a> {
+    /// Records that fit.
+    pub capacity: u16,
+    records: &'a [RawTruncateRec],
+}
+
+impl<'a> TruncateLog<'a> {
+    pub(crate) fn parse(input: &Input<'_, 'a>) -> Result<Self, Corrupt> {
+        let input = &Input { structure: Structure::TruncateLog, ..*input };
+        let raw: &RawTruncateLog = input.at(RawDinode::BODY_OFFSET)?;
+        let (count, used) = (raw.count.get(), raw.used.get());
+        input.count("tl_count", count, input.volume.geometry.block_size.room(0xc8, 8))?;
+        input.used(("tl_used", used), ("tl_count", count))?;
+        let records: &[RawTruncateRec] = input.slice_at(0xc8, usize::from(used))?;
+        for (index, record) in records.iter().enumerate() {
+            let (start, clusters) = (record.start.get(), record.clusters.get());
+            let inside =
+                start.checked_add(clusters).is_some_and(|end| end <= input.volume.geometry.clusters.0);
+            let what = Check::TruncateRange { index: index16(index), start, clusters };
+            input.ensure(start == 0 || inside, what)?;
+        }
+        Ok(Self { capacity: count, records })
+    }
+
+    /// Records in use, void ones included.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The freed runs, void records left out.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = (ClusterNum, Clusters)> + use<'a> {
+        let live = self.records.iter().filter(|record| record.start.get() != 0);
+        live.map(|record| (ClusterNum(record.start.get()), Clusters(record.clusters.get())))
+    }
+}
