@@ -87,6 +87,11 @@ impl Chunk {
         unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.size) }
     }
 
+    /// Where the bytes are, for a kernel that reads or writes them behind the compiler's back.
+    pub(super) fn as_ptr(&self) -> *mut u8 {
+        self.ptr.as_ptr()
+    }
+
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, ALIGN)
             .expect("ALIGN is a power of two, and a length beyond isize::MAX is a caller's bug")

@@ -71,6 +71,16 @@ impl Buf {
     pub fn is_stale(&self) -> bool {
         self.stale
     }
+
+    /// The address that goes to the kernel. Taking it says nothing about the contents: the buffer stays stale.
+    pub(crate) fn as_io_ptr(&mut self) -> *mut u8 {
+        self.chunk.as_ptr()
+    }
+
+    /// Says that the kernel has filled the buffer.
+    pub(crate) fn mark_filled(&mut self) {
+        self.stale = false;
+    }
 }
 
 /// The bytes of a request, over all its buffers.

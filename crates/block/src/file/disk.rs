@@ -234,6 +234,11 @@ impl Disk {
         }
     }
 
+    /// A read met the end, though its range lies within the size at open.
+    pub(super) fn end_of_file(&self) -> io::Error {
+        io::Error::new(io::ErrorKind::UnexpectedEof, "the file has been truncated since it was opened")
+    }
+
     pub(super) fn io(&self, op: Op, offset: u64, len: u64, source: io::Error) -> BlockError {
         BlockError::Io { device: self.name.clone(), op, offset, len, source }
     }

@@ -1,6 +1,7 @@
 //! One request on its way to a thread.
 
-use crate::{BlockError, Bufs, Completion, Durability, Promise};
+use crate::ext::as_u64;
+use crate::{BlockError, Buf, Bufs, Completion, Durability, Op, Promise, total_len};
 
 use super::disk::Disk;
 
@@ -36,6 +37,39 @@ impl Job {
             Self::Discard { offset, len, promise } => Done::Other(promise, disk.discard(offset, len)),
             Self::WriteZeroes { offset, len, promise } => {
                 Done::Other(promise, disk.write_zeroes(offset, len))
+            }
+        }
+    }
+
+    /// What it is, for an error: operation, offset and length in bytes.
+    pub(super) fn what(&self) -> (Op, u64, u64) {
+        match self {
+            Self::Read { offset, bufs, .. } => (Op::Read, *offset, as_u64(total_len(bufs))),
+            Self::Write { offset, bufs, .. } => (Op::Write, *offset, as_u64(total_len(bufs))),
+            Self::Flush { .. } => (Op::Flush, 0, 0),
+            Self::Discard { offset, len, .. } => (Op::Discard, *offset, *len),
+            Self::WriteZeroes { offset, len, .. } => (Op::WriteZeroes, *offset, *len),
+        }
+    }
+
+    /// The buffers of a transfer.
+    pub(super) fn bufs_mut(&mut self) -> Option<&mut Bufs> {
+        match self {
+            Self::Read { bufs, .. } | Self::Write { bufs, .. } => Some(bufs),
+            _ => None,
+        }
+    }
+
+    /// Gives it back as done. The kernel has filled the buffers of a read.
+    pub(super) fn succeed(self) -> Done {
+        match self {
+            Self::Read { mut bufs, promise, .. } => {
+                bufs.iter_mut().for_each(Buf::mark_filled);
+                Done::Transfer(promise, (bufs, Ok(())))
+            }
+            Self::Write { bufs, promise, .. } => Done::Transfer(promise, (bufs, Ok(()))),
+            Self::Flush { promise } | Self::Discard { promise, .. } | Self::WriteZeroes { promise, .. } => {
+                Done::Other(promise, Ok(()))
             }
         }
     }

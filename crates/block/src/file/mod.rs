@@ -3,6 +3,7 @@
 mod disk;
 mod job;
 mod open;
+mod ring;
 mod sys;
 mod workers;
 
@@ -14,6 +15,7 @@ use crate::{BlockDevice, BlockError, Bufs, Completion, Durability, Geometry, IoF
 
 use disk::{Disk, Kind};
 use job::Job;
+use ring::Ring;
 use workers::Workers;
 
 /// How to open a [`FileDevice`].
@@ -53,9 +55,12 @@ pub enum Direct {
 /// Who makes the system calls of a [`FileDevice`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// [`Inline`](Self::Inline) for a file in memory (tmpfs, ramfs), else [`Threads`](Self::Threads).
+    /// [`Inline`](Self::Inline) for a file in memory (tmpfs, ramfs), else [`IoUring`](Self::IoUring) where the
+    /// kernel lets this process use it, else [`Threads`](Self::Threads).
     #[default]
     Auto,
+    /// io_uring, driven by one thread for each device. The open fails where the kernel refuses it.
+    IoUring,
     /// A bounded pool of threads that make blocking calls.
     Threads,
     /// The caller's own thread, which waits. Every future is ready when it is returned. For a thread that does
@@ -76,7 +81,9 @@ pub struct FileDevice {
 #[derive(Debug)]
 enum Engine {
     Inline,
-    Threads(Workers),
+    Threads(Arc<Workers>),
+    /// What a ring has no operation for goes to the threads.
+    Ring(Ring, Arc<Workers>),
 }
 
 /// Threads of the portable engine, for each device: enough to keep an SSD busy.
@@ -89,11 +96,18 @@ impl FileDevice {
     /// [`BlockError::Open`], [`BlockError::NotADisk`], [`BlockError::Busy`].
     pub fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, BlockError> {
         let disk = Arc::new(open::open_disk(path.as_ref(), &options)?);
-        let engine = match (options.backend, disk.kind) {
-            (Backend::Inline, _) | (Backend::Auto, Kind::MemoryFile) => Engine::Inline,
-            (Backend::Auto | Backend::Threads, _) => {
-                Engine::Threads(Workers::new(Arc::clone(&disk), THREADS))
-            }
+        if matches!((options.backend, disk.kind), (Backend::Inline, _) | (Backend::Auto, Kind::MemoryFile)) {
+            return Ok(Self { disk, engine: Engine::Inline });
+        }
+        // Starts no thread before there is work for one.
+        let workers = Arc::new(Workers::new(Arc::clone(&disk), THREADS));
+        if options.backend == Backend::Threads {
+            return Ok(Self { disk, engine: Engine::Threads(workers) });
+        }
+        let engine = match Ring::start(Arc::clone(&disk), Arc::clone(&workers)) {
+            Ok(ring) => Engine::Ring(ring, workers),
+            Err(_) if options.backend == Backend::Auto => Engine::Threads(workers),
+            Err(source) => return Err(BlockError::Open { device: disk.name.clone(), source }),
         };
         Ok(Self { disk, engine })
     }
@@ -117,6 +131,7 @@ impl FileDevice {
         match self.engine {
             Engine::Inline => Backend::Inline,
             Engine::Threads(_) => Backend::Threads,
+            Engine::Ring(..) => Backend::IoUring,
         }
     }
 }
@@ -158,6 +173,9 @@ impl BlockDevice for FileDevice {
         if let Engine::Inline = self.engine {
             let result = disk.write(offset, &bufs, durability);
             return IoFuture::ready((bufs, result));
+        }
+        if total_len(&bufs) == 0 {
+            return IoFuture::ready((bufs, Ok(())));
         }
         let (promise, future) = IoFuture::promised();
         self.submit(Job::Write { offset, bufs, durability, promise });
@@ -212,6 +230,15 @@ impl FileDevice {
             // Callers answer for themselves where there is no thread to wait on.
             Engine::Inline => job.run(&self.disk).tell(),
             Engine::Threads(workers) => workers.submit(job),
+            Engine::Ring(ring, workers) => match &job {
+                Job::Read { offset, bufs, .. } | Job::Write { offset, bufs, .. }
+                    if self.disk.fits(*offset, bufs) =>
+                {
+                    ring.submit(job);
+                }
+                Job::Flush { .. } => ring.submit(job),
+                _ => workers.submit(job),
+            },
         }
     }
 }

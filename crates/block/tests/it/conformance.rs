@@ -190,10 +190,10 @@ async fn a_stale_buffer_is_not_written() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_in_flight() {
     for disk in disks(SIZE) {
-        let mut tasks = Vec::new();
+        let mut tasks = tokio::task::JoinSet::new();
         for lane in 0..64_u64 {
             let device = disk.device.clone();
-            tasks.push(tokio::spawn(async move {
+            tasks.spawn(async move {
                 let offset = lane * 65536;
                 for round in 0..8 {
                     let data = pattern(offset + round, 8192);
@@ -201,10 +201,10 @@ async fn many_in_flight() {
                     let back = device.read_at(offset, 8192).await.unwrap();
                     assert!(back[..] == data[..], "lane {lane}, round {round}");
                 }
-            }));
+            });
         }
-        for task in tasks {
-            task.await.unwrap_or_else(|e| panic!("{}: {e}", disk.what));
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap_or_else(|e| panic!("{}: {e}", disk.what));
         }
     }
 }

@@ -20,7 +20,8 @@ pub(crate) fn disks(size: u64) -> Vec<Disk> {
         Disk { what: "memory, 4096", device: Arc::new(MemoryDevice::with_block(size, 4096)), _home: None },
     ];
     for (what, direct, backend) in [
-        ("file, auto", Direct::Auto, Backend::Auto),
+        ("file, io_uring", Direct::Auto, Backend::Auto),
+        ("file, buffered io_uring", Direct::Never, Backend::Auto),
         ("file, threads", Direct::Auto, Backend::Threads),
         ("file, buffered threads", Direct::Never, Backend::Threads),
         ("file, inline", Direct::Auto, Backend::Inline),
@@ -36,7 +37,7 @@ pub(crate) fn disks(size: u64) -> Vec<Disk> {
         shm if shm.is_dir() => {
             disks.push(file("tmpfs", size, shm, OpenOptions::default()));
         }
-        _ => println!("skipped: no /dev/shm, so no file in memory"),
+        _ => skipped("no /dev/shm, so no file in memory"),
     }
     disks
 }
@@ -46,4 +47,10 @@ pub(crate) fn file(what: &'static str, size: u64, base: &Path, options: OpenOpti
     let home = tempfile::Builder::new().prefix("oxsan-block").tempdir_in(base).unwrap();
     let device = FileDevice::create(home.path().join("disk"), size, options).unwrap();
     Disk { what, device: Arc::new(device), _home: Some(home) }
+}
+
+/// Says that a test leaves something out.
+#[allow(clippy::print_stdout, reason = "the count of these lines is what the test run reports")]
+pub(crate) fn skipped(why: &str) {
+    println!("skipped: {why}");
 }
