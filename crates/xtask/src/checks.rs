@@ -74,7 +74,9 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
         "bench",
     ]))?;
     let target = metadata::target_dir(&metadata::load()?)?;
-    sh(Command::new(target.join("release/bench")).args(args).env("OXSAN", target.join("release/oxsan")))
+    let mut bench = Command::new(target.join("release/bench"));
+    bench.arg("--oxsan").arg(target.join("release/oxsan")).arg("--cache").arg(target.join("bench"));
+    sh(bench.args(args))
 }
 
 fn fast_steps(steps: &mut Steps) {
