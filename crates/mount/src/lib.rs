@@ -1,2 +1,45 @@
-//! An OCFS2 volume as a FUSE mount, over a transport of our own
-#![forbid(unsafe_code)]
+//! A filesystem as a FUSE mount, over a transport of our own.
+//!
+//! ```text
+//! kernel ── /dev/fuse ── channel ── request ── calls ── Filesystem
+//!                           └────── reply ──────┘
+//! ```
+//!
+//! - [`Filesystem`]: what is asked of a filesystem; nothing in it knows FUSE.
+//! - [`Mount`]: the mount point, by mount(2) as root and through fusermount3 as a user.
+//! - [`Session`]: reader threads that poll each call once and give those that wait to tokio. INTERRUPT is honoured:
+//!   a process that waits on a hung SAN dies by Ctrl-C and by SIGKILL.
+//!
+//! Only what reads is built. Every request that would change the volume is answered `EROFS`.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod abi;
+mod calls;
+mod channel;
+mod data;
+mod error;
+mod fs;
+mod fusermount;
+mod inflight;
+mod ioctl;
+mod listing;
+mod lookups;
+mod mount;
+mod mountinfo;
+mod negotiate;
+mod reply;
+mod request;
+mod session;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use data::Data;
+pub use error::{MountError, SessionError};
+pub use fs::Filesystem;
+pub use listing::{DirEntry, Listing};
+pub use mount::{Mount, MountSpec};
+pub use rustix::io::Errno;
+pub use session::{Config, Session, SessionEnd};
+pub use types::{Attr, Attributes, Entry, FileFlags, FileKind, Ino, Lookup, Opened, Seek, Time, VolumeStat};
