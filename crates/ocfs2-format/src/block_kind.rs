@@ -34,11 +34,11 @@ impl BlockKind {
             (crate::Superblock::SIGNATURE, Self::Superblock),
             (crate::Dinode::SIGNATURE, Self::Dinode),
             (crate::ExtentBlock::SIGNATURE, Self::ExtentBlock),
-            (*b"GROUP01\0", Self::GroupDescriptor),
-            (*b"DXDIR01\0", Self::DxRoot),
-            (*b"DXLEAF1\0", Self::DxLeaf),
-            (*b"XATTR01\0", Self::XattrBlock),
-            (*b"REFCNT1\0", Self::RefcountBlock),
+            (crate::GroupDescriptor::SIGNATURE, Self::GroupDescriptor),
+            (crate::DxRoot::SIGNATURE, Self::DxRoot),
+            (crate::DxLeaf::SIGNATURE, Self::DxLeaf),
+            (crate::XattrBlock::SIGNATURE, Self::XattrBlock),
+            (crate::RefcountBlock::SIGNATURE, Self::RefcountBlock),
         ];
         if let Some((_, kind)) = signed.into_iter().find(|(signature, _)| data.starts_with(signature)) {
             return Some(kind);

@@ -22,6 +22,10 @@ mod chain_list;
 mod dinode;
 mod dir_trailer;
 mod dirent;
+mod dx_entry;
+mod dx_hash;
+mod dx_leaf;
+mod dx_root;
 pub mod ecc;
 mod error;
 mod extent_block;
@@ -29,8 +33,13 @@ mod extent_list;
 mod features;
 mod file_type;
 mod geometry;
+mod group;
+mod heartbeat;
 mod local_alloc;
+pub mod quota;
 mod raw;
+mod refcount;
+mod slot_map;
 mod suballoc;
 mod superblock;
 #[cfg(test)]
@@ -39,6 +48,7 @@ mod truncate_log;
 mod units;
 mod uuid;
 mod volume;
+pub mod xattr;
 
 pub use bitmap::{Bitmap, set_bit};
 pub use block_kind::BlockKind;
@@ -50,6 +60,10 @@ pub use dir_trailer::{DirTrailer, RawDirTrailer, TRAILER_LEN};
 pub use dirent::{
     DirEntries, DirEntry, MAX_NAME_LEN, MIN_REC_LEN, RawDirEntry, entries_len, rec_len, write_entry,
 };
+pub use dx_entry::{DxEntries, DxEntry, RawDxEntry, RawDxEntryList};
+pub use dx_hash::{CharSign, DxHash};
+pub use dx_leaf::{DxLeaf, RawDxLeaf};
+pub use dx_root::{DxBody, DxRoot, RawDxRoot};
 pub use ecc::RawBlockCheck;
 pub use error::{Check, Corrupt, Signature, Structure};
 pub use extent_block::{ExtentBlock, RawExtentBlock};
@@ -59,10 +73,17 @@ pub use extent_list::{
 pub use features::{Access, Compat, Features, Incompat, Refused, RoCompat};
 pub use file_type::FileType;
 pub use geometry::Geometry;
+pub use group::{GroupDescriptor, RawGroupDescriptor};
+pub use heartbeat::{Heartbeat, RawHeartbeat};
 pub use local_alloc::{LocalAlloc, RawLocalAlloc};
+pub use refcount::{
+    RawRefcountBlock, RawRefcountList, RawRefcountRec, RefcountBlock, RefcountBody, RefcountRec,
+};
+pub use slot_map::{RawExtendedSlot, SlotMap};
 pub use suballoc::Suballoc;
 pub use superblock::{ClusterInfo, ProbeError, Probed, RawSuperblock, Superblock};
 pub use truncate_log::{RawTruncateLog, RawTruncateRec, TruncateLog};
 pub use units::{BlockNum, BlockSize, Blocks, ClusterNum, ClusterSize, Clusters};
 pub use uuid::Uuid;
 pub use volume::Volume;
+pub use xattr::{XattrBlock, XattrBody, XattrEntries, XattrEntry, XattrValue, XattrValueRoot};

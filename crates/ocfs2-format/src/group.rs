@@ -1,0 +1,232 @@
+//! Group descriptors: a bitmap of clusters or of metadata blocks.
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::bitmap::Bitmap;
+use crate::ecc::RawBlockCheck;
+use crate::error::{Check, Corrupt, Structure};
+use crate::extent_list::{Extent, ExtentList, Tree};
+use crate::features::Incompat;
+use crate::geometry::GROUP_HEADER;
+use crate::raw::{Input, index16, layout};
+use crate::units::BlockNum;
+use crate::volume::Volume;
+
+/// Head of a group descriptor as it lies on disk (`struct ocfs2_group_desc`); the bitmap follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct RawGroupDescriptor {
+    /// `bg_signature`: [`GroupDescriptor::SIGNATURE`].
+    pub signature: [u8; 8],
+    /// `bg_size`: bytes of the bitmap.
+    pub size: U16,
+    /// `bg_bits`: bits of it that count.
+    pub bits: U16,
+    /// `bg_free_bits_count`.
+    pub free_bits_count: U16,
+    /// `bg_chain`: index of its chain.
+    pub chain: U16,
+    /// `bg_generation`: the volume's.
+    pub generation: U32,
+    /// `bg_contig_free_bits` of newer kernels: longest free run, 0 = not known.
+    pub contig_free_bits: U16,
+    /// Reserved.
+    pub reserved1: U16,
+    /// `bg_next_group`.
+    pub next_group: U64,
+    /// `bg_parent_dinode`: the allocator.
+    pub parent_dinode: U64,
+    /// `bg_blkno`.
+    pub blkno: U64,
+    /// `bg_check`.
+    pub check: RawBlockCheck,
+    /// Reserved.
+    pub reserved2: U64,
+}
+layout!(RawGroupDescriptor, 0x40, {
+    size: 0x08, chain: 0x0e, generation: 0x10, contig_free_bits: 0x14, next_group: 0x18, parent_dinode: 0x20,
+    blkno: 0x28, check: 0x30,
+});
+const _: () = assert!(size_of::<RawGroupDescriptor>() == GROUP_HEADER);
+
+/// A checked group descriptor.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupDescriptor<'a> {
+    /// Its block.
+    pub block: BlockNum,
+    /// Bytes of the bitmap.
+    pub bitmap_bytes: u16,
+    /// Free bits, as counted on disk.
+    pub free: u16,
+    /// Index of the chain it says it belongs to.
+    pub chain: u16,
+    /// Next group of the chain.
+    pub next: Option<BlockNum>,
+    /// The allocator it belongs to.
+    pub allocator: BlockNum,
+    /// One bit for each cluster or block, 1 = in use.
+    pub bitmap: Bitmap<'a>,
+    /// The pieces of a discontiguous group.
+    pub pieces: Option<ExtentList<'a>>,
+}
+
+impl<'a> GroupDescriptor<'a> {
+    /// Signature.
+    pub const SIGNATURE: [u8; 8] = *b"GROUP01\0";
+    /// Bytes of the bitmap of a suballocator's group on a `discontig-bg` volume.
+    pub const DISCONTIG_BITMAP: usize = 256;
+    /// Byte of the extent list of a discontiguous group.
+    pub const LIST_OFFSET: usize = GROUP_HEADER + Self::DISCONTIG_BITMAP;
+
+    /// Checks the group descriptor in block `block` of the allocator `allocator`, where that is known.
+    ///
+    /// The count of free bits is compared with the bitmap only by [`Self::counts_agree`].
+    ///
+    /// # Errors
+    /// [`Corrupt`] when any check fails. The caller has verified the ECC.
+    pub fn parse(
+        volume: &Volume,
+        block: BlockNum,
+        data: &'a [u8],
+        allocator: Option<BlockNum>,
+    ) -> Result<Self, Corrupt> {
+        let input = Input::new(volume, block, Structure::GroupDescriptor, data)?;
+        let raw: &RawGroupDescriptor = input.at(0)?;
+        input.signature(raw.signature, Self::SIGNATURE)?;
+        input.self_block("bg_blkno", raw.blkno.get())?;
+        input.generation("bg_generation", raw.generation.get())?;
+        input.owner("bg_parent_dinode", raw.parent_dinode.get(), allocator)?;
+        let (size, bits, free) = (raw.size.get(), raw.bits.get(), raw.free_bits_count.get());
+        input.count("bg_size", size, volume.geometry.block_size.room(GROUP_HEADER, 1))?;
+        input.used(("bg_bits", bits), ("bits of bg_size", u32::from(size).saturating_mul(8)))?;
+        input.used(("bg_free_bits_count", free), ("bg_bits", bits))?;
+        let parent = raw.parent_dinode.get();
+        let what =
+            Check::PointerRange { structure: input.structure, field: "bg_parent_dinode", found: parent };
+        input.ensure(parent != 0 && volume.geometry.contains(BlockNum(parent)), what)?;
+        Ok(Self {
+            block,
+            bitmap_bytes: size,
+            free,
+            chain: raw.chain.get(),
+            next: input.pointer("bg_next_group", raw.next_group.get())?,
+            allocator: BlockNum(parent),
+            bitmap: Bitmap::new(input.bytes_at(GROUP_HEADER, usize::from(size))?, u32::from(bits)),
+            pieces: pieces(&input, usize::from(size), bits)?,
+        })
+    }
+
+    /// Whether the count of free bits is the bitmap's.
+    #[must_use]
+    pub fn counts_agree(&self) -> bool {
+        self.bitmap.len().checked_sub(self.bitmap.ones()) == Some(u32::from(self.free))
+    }
+
+    /// The block that bit `bit` of a suballocator's group stands for; `None` past the end.
+    #[must_use]
+    pub fn block_of_bit(&self, volume: &Volume, bit: u32) -> Option<BlockNum> {
+        if bit >= self.bitmap.len() {
+            return None;
+        }
+        let Some(pieces) = self.pieces else {
+            return self.block.checked_add(u64::from(bit));
+        };
+        let per_cluster = volume.geometry.blocks_per_cluster();
+        let piece = pieces.extent_for(bit.checked_div(per_cluster)?)?;
+        let within = u64::from(bit).checked_sub(piece_start(volume, &piece))?;
+        piece.block.checked_add(within)
+    }
+}
+
+/// First bit of a piece.
+fn piece_start(volume: &Volume, piece: &Extent) -> u64 {
+    volume.geometry.clusters_to_blocks(u64::from(piece.cpos))
+}
+
+/// Checks the extent list of a discontiguous group: flat, dense from 0, and as long as the bitmap.
+fn pieces<'a>(input: &Input<'_, 'a>, size: usize, bits: u16) -> Result<Option<ExtentList<'a>>, Corrupt> {
+    let volume = input.volume;
+    if size != GroupDescriptor::DISCONTIG_BITMAP || !volume.has(Incompat::DISCONTIG_BG) {
+        return Ok(None);
+    }
+    let room = volume.geometry.block_size.room(GroupDescriptor::LIST_OFFSET.saturating_add(16), 16);
+    let list = ExtentList::parse(input, GroupDescriptor::LIST_OFFSET, room, Tree::Data)?;
+    if list.is_empty() {
+        return Ok(None); // a contiguous group with room for a list
+    }
+    let depth = list.depth();
+    input.ensure(depth == 0, Check::GroupListDepth { depth })?;
+    let mut expected = 0;
+    for (index, piece) in list.extents().enumerate() {
+        let (index, cpos) = (index16(index), piece.cpos);
+        input.ensure(u64::from(cpos) == expected, Check::GroupListOrder { index, cpos, expected })?;
+        expected = piece.end();
+    }
+    let covered = volume.geometry.clusters_to_blocks(expected);
+    let what = Check::GroupListCover { bits: covered, bg_bits: bits };
+    input.ensure(covered == u64::from(bits), what)?;
+    Ok(Some(list))
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::*;
+    use crate::extent_list::{ExtentFlags, RawExtentList, RawExtentRec};
+    use crate::test_volume::{block_of, volume};
+
+    /// A group of two pieces: clusters of 4 blocks, 3 + 2 clusters, 20 bits.
+    fn discontiguous(edit: impl FnOnce(&mut RawGroupDescriptor, &mut [RawExtentRec; 2])) -> Vec<u8> {
+        let mut raw = RawGroupDescriptor::new_zeroed();
+        raw.signature = GroupDescriptor::SIGNATURE;
+        raw.size = U16::new(256);
+        raw.bits = U16::new(20);
+        raw.free_bits_count = U16::new(18);
+        raw.generation = U32::new(0x1234_5678);
+        raw.parent_dinode = U64::new(40);
+        raw.blkno = U64::new(400);
+        let piece = |cpos, clusters, block| {
+            let flags = ExtentFlags::empty();
+            RawExtentRec::from_extent(&Extent { cpos, clusters, flags, block: BlockNum(block) })
+        };
+        let mut pieces = [piece(0, 3, 400), piece(3, 2, 800)];
+        edit(&mut raw, &mut pieces);
+        let list = RawExtentList { count: U16::new(235), next_free_rec: U16::new(2), ..Default::default() };
+        let parts: [(usize, &[u8]); 4] =
+            [(0, raw.as_bytes()), (0x40, &[0x11]), (0x140, list.as_bytes()), (0x150, pieces.as_bytes())];
+        block_of(4096, &parts)
+    }
+
+    fn check(data: &[u8]) -> Check {
+        GroupDescriptor::parse(&volume(12, 14), BlockNum(400), data, None).unwrap_err().what
+    }
+
+    #[test]
+    fn bits_of_a_discontiguous_group_lie_in_its_pieces() {
+        let (volume, data) = (volume(12, 14), discontiguous(|_, _| {}));
+        let group = GroupDescriptor::parse(&volume, BlockNum(400), &data, Some(BlockNum(40))).unwrap();
+        let place = |bit| group.block_of_bit(&volume, bit).map(BlockNum::get);
+        assert_eq!([0, 11, 12, 19, 20].map(place), [Some(400), Some(411), Some(800), Some(807), None]);
+        assert!(group.counts_agree());
+    }
+
+    #[test]
+    fn each_check_of_the_pieces() {
+        let depth = {
+            let mut data = discontiguous(|_, _| {});
+            data[0x140] = 1;
+            data
+        };
+        assert_eq!(check(&depth), Check::GroupListDepth { depth: 1 });
+        let hole = discontiguous(|_, pieces| pieces[1].cpos = U32::new(4));
+        assert_eq!(check(&hole), Check::GroupListOrder { index: 1, cpos: 4, expected: 3 });
+        let short = discontiguous(|_, pieces| pieces[1].leaf_clusters = U16::new(1));
+        assert_eq!(check(&short), Check::GroupListCover { bits: 16, bg_bits: 20 });
+        let structure = Structure::GroupDescriptor;
+        let bits = discontiguous(|raw, _| raw.bits = U16::new(2049));
+        let (field, of_field) = ("bg_bits", "bits of bg_size");
+        assert_eq!(check(&bits), Check::Used { structure, field, found: 2049, of_field, of: 2048 });
+    }
+}
