@@ -1,2 +1,58 @@
-//! The OCFS2 filesystem over any BlockDevice
+//! The OCFS2 filesystem over any [`BlockDevice`](block::BlockDevice): reading.
+//!
+//! [`Volume::open`] finds the superblock, judges the features, and lays dirty journals over the device in memory.
+//! From [`Volume::root`] on, [`Volume::lookup`], [`Volume::readdir`] and [`Volume::inode`] lead to every file;
+//! an [`Inode`] is what it was when it was read, and the volume's methods give its contents, extents and attributes.
+//!
+//! Nothing is written, no task is started and no clock is read here: concurrency within a call is many device reads
+//! in flight, and callers may make as many calls at once as they like.
+//!
+//! Every block is bounded and checked before it is used. What does not check is an [`Error`] that names block and
+//! field.
 #![forbid(unsafe_code)]
+#![allow(dead_code, reason = "pieces of xattrs, indexes and replay, which follow in the next changes")]
+
+mod acl;
+mod attr;
+mod cache;
+mod data;
+mod dir;
+mod disk;
+mod dx;
+mod error;
+mod fiemap;
+mod inode;
+mod json;
+mod manifest;
+mod meta;
+mod meta_block;
+mod open;
+mod overlay;
+mod path;
+mod read;
+mod seek;
+mod statfs;
+mod symlink;
+mod system;
+mod tree;
+mod volume;
+mod walk;
+mod xattr;
+
+pub use attr::{Attr, type_name};
+pub use data::{Data, Part, Piece};
+pub use dir::{DirPage, Dirent};
+pub use error::{Error, JournalError, OpenError};
+pub use fiemap::{Fiemap, FiemapExtent};
+pub use inode::Inode;
+pub use ocfs2_format::{
+    BlockNum, Dinode, DinodeFlags, DynFeatures, FileType, Geometry, Superblock, Timestamp,
+};
+pub use open::{OpenOptions, Warning};
+pub use path::Follow;
+pub use seek::Seek;
+pub use statfs::StatFs;
+pub use system::{Slot, SystemFile};
+pub use volume::Volume;
+pub use walk::{Walk, WalkEntry, WalkError};
+pub use xattr::Xattr;

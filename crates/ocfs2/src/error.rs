@@ -1,0 +1,256 @@
+//! What can go wrong with a volume and its files.
+
+use block::BlockError;
+use ocfs2_format::{BlockNum, Corrupt, FileType, ProbeError};
+
+use crate::{SystemFile, type_name};
+
+/// Why an operation on an open volume failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The device failed, or ends before the volume does.
+    #[error(transparent)]
+    Device(#[from] BlockError),
+    /// A metadata block did not check.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// A block number, found in a checked structure, that is not on the volume.
+    #[error("{count} blocks at block {block} lie outside the volume of {blocks} blocks")]
+    BeyondVolume {
+        /// First block.
+        block: u64,
+        /// Count of blocks.
+        count: u64,
+        /// Blocks of the volume.
+        blocks: u64,
+    },
+    /// A leaf of an extent tree holds what its parent says is elsewhere: two parents share it, or one is wrong.
+    #[error(
+        "block {block}: extent list: e_cpos {cpos} with {clusters} clusters lies outside the {low} to {high} that \
+         the record above it covers"
+    )]
+    TreeRange {
+        /// The extent block.
+        block: BlockNum,
+        /// Start of the record, in the tree's own units.
+        cpos: u32,
+        /// Length of the record.
+        clusters: u32,
+        /// Lowest start that belongs here.
+        low: u64,
+        /// First start that belongs to the next leaf.
+        high: u64,
+    },
+    /// A directory, index or xattr tree has no block where it must have one.
+    #[error("inode {ino}: {what} has no extent at cluster {cpos}: it may not have holes")]
+    Hole {
+        /// The inode.
+        ino: BlockNum,
+        /// Which of its trees.
+        what: &'static str,
+        /// Where, in the tree's own units.
+        cpos: u32,
+    },
+    /// A directory that is reached twice: it would never end.
+    #[error("inode {ino}: the directory has more than one name, which makes a loop")]
+    DirLoop {
+        /// The directory.
+        ino: BlockNum,
+    },
+    /// The directory index names a block that holds no entry of that name.
+    #[error("block {block}: {structure}: dx_dirent_blk {found} is no block of the directory")]
+    IndexTarget {
+        /// The index block.
+        block: BlockNum,
+        /// Which kind of index block.
+        structure: &'static str,
+        /// The block it names.
+        found: u64,
+    },
+    /// An ACL attribute that is no list of 8-byte entries.
+    #[error("inode {ino}: the ACL has {len} bytes, not a multiple of 8")]
+    BadAcl {
+        /// The inode.
+        ino: BlockNum,
+        /// Length of the value.
+        len: usize,
+    },
+    /// An attribute's value is longer than any that can be set.
+    #[error("inode {ino}: xe_value_size {size} is more than the {max} bytes a value may have")]
+    ValueSize {
+        /// The inode.
+        ino: BlockNum,
+        /// Length of the value.
+        size: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A symlink whose target is empty, or longer than a path may be.
+    #[error("inode {ino}: dinode: i_size of the symlink is {size}, not 1 to 4095")]
+    SymlinkSize {
+        /// The inode.
+        ino: BlockNum,
+        /// `i_size`.
+        size: u64,
+    },
+    /// The system directory has no such file.
+    #[error("the system directory has no {file}")]
+    NoSystemFile {
+        /// The file.
+        file: SystemFile,
+    },
+    /// Not built yet.
+    #[error("{what} are not supported yet")]
+    NotBuilt {
+        /// What.
+        what: &'static str,
+    },
+    /// No such name.
+    #[error("no such file or directory")]
+    NotFound,
+    /// A path goes on below something that is no directory.
+    #[error("inode {ino} is a {}, not a directory", type_name(*kind))]
+    NotDir {
+        /// The inode.
+        ino: BlockNum,
+        /// What it is.
+        kind: FileType,
+    },
+    /// Contents were asked of something that has none.
+    #[error("inode {ino} is a {}, not a regular file", type_name(*kind))]
+    NotFile {
+        /// The inode.
+        ino: BlockNum,
+        /// What it is.
+        kind: FileType,
+    },
+    /// A target was asked of something that is no symlink.
+    #[error("inode {ino} is a {}, not a symlink", type_name(*kind))]
+    NotSymlink {
+        /// The inode.
+        ino: BlockNum,
+        /// What it is.
+        kind: FileType,
+    },
+    /// A name longer than 255 bytes.
+    #[error("a name of {len} bytes; 255 is the limit")]
+    NameTooLong {
+        /// Its length.
+        len: usize,
+    },
+    /// More than 40 symlinks on one path.
+    #[error("too many levels of symbolic links")]
+    TooManySymlinks,
+    /// No extended attribute of that name.
+    #[error("no such attribute")]
+    NoAttribute,
+}
+
+/// Linux's error numbers, those that an [`Error`] can become.
+mod errno {
+    pub(super) const ENOENT: i32 = 2;
+    pub(super) const EIO: i32 = 5;
+    pub(super) const ENOTDIR: i32 = 20;
+    pub(super) const EISDIR: i32 = 21;
+    pub(super) const EINVAL: i32 = 22;
+    pub(super) const ENAMETOOLONG: i32 = 36;
+    pub(super) const ELOOP: i32 = 40;
+    pub(super) const ENODATA: i32 = 61;
+}
+
+impl Error {
+    /// The error number that a system call on a kernel mount would give.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::NotFound => errno::ENOENT,
+            Self::NotDir { .. } => errno::ENOTDIR,
+            Self::NotFile { kind: FileType::Directory, .. } => errno::EISDIR,
+            Self::NotFile { .. } | Self::NotSymlink { .. } => errno::EINVAL,
+            Self::NameTooLong { .. } => errno::ENAMETOOLONG,
+            Self::TooManySymlinks => errno::ELOOP,
+            Self::NoAttribute => errno::ENODATA,
+            _ => errno::EIO,
+        }
+    }
+
+    /// Whether the volume itself is at fault: its bytes, or the device that gives them.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        self.errno() == errno::EIO
+    }
+
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Device(error) => error.hint(),
+            Self::Corrupt(error) => error.hint(),
+            _ if self.is_damage() => Some("check the volume with fsck.ocfs2"),
+            _ => None,
+        }
+    }
+}
+
+/// Why a volume could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The device could not be read at its very beginning.
+    #[error(transparent)]
+    Device(#[from] BlockError),
+    /// There is no superblock, or a bad one, and no good backup of it.
+    #[error("{device}: {source}")]
+    NoSuperblock {
+        /// The device.
+        device: String,
+        /// What was found in its place.
+        source: ProbeError,
+    },
+    /// The feature words forbid it.
+    #[error("{device}: {source}")]
+    Refused {
+        /// The device.
+        device: String,
+        /// Which feature.
+        source: ocfs2_format::Refused,
+    },
+    /// A dirty journal that cannot be replayed.
+    #[error("the journal of slot {slot} is dirty and cannot be replayed")]
+    Journal {
+        /// The slot.
+        slot: u16,
+        /// What is wrong with it.
+        source: JournalError,
+    },
+}
+
+/// Why a journal cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// Its inode or its blocks cannot be read.
+    #[error(transparent)]
+    Read(#[from] Error),
+    /// Together with the other journals it holds more blocks than those of any sound volume.
+    #[error("the dirty journals hold more than {limit} blocks")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl OpenError {
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Device(error) => error.hint(),
+            Self::NoSuperblock { source: ProbeError::NotOcfs2, .. } => Some("is it the right device?"),
+            Self::NoSuperblock { source, .. } => source.hint(),
+            Self::Refused { source, .. } => source.hint(),
+            Self::Journal { .. } => Some("--no-replay shows the volume as it lies; fsck.ocfs2 repairs it"),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A metadata block in memory: read, its checksum verified, repaired where the code can.
+
+use ocfs2_format::{BlockKind, BlockNum};
+
+/// What a metadata block was verified as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One of the structures that carry a checksum.
+    Checked(BlockKind),
+    /// A block of directory entries from end to end: it has no checksum.
+    PlainDir,
+}
+
+impl From<BlockKind> for Kind {
+    fn from(kind: BlockKind) -> Self {
+        Self::Checked(kind)
+    }
+}
+
+/// A metadata block, or a bucket of several, as it was read and verified.
+#[derive(Debug)]
+pub(crate) struct MetaBlock {
+    blkno: BlockNum,
+    kind: Kind,
+    bytes: Box<[u8]>,
+}
+
+impl MetaBlock {
+    /// Takes bytes whose checksum has been verified as `kind`.
+    pub(crate) fn new(blkno: BlockNum, kind: Kind, bytes: Box<[u8]>) -> Self {
+        Self { blkno, kind, bytes }
+    }
+
+    /// Its number, or that of the bucket's first block.
+    pub(crate) fn blkno(&self) -> BlockNum {
+        self.blkno
+    }
+
+    /// What it was verified as.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// All of its bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}

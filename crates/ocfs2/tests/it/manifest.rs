@@ -1,0 +1,41 @@
+//! Each fixture's manifest must be the kernel's own, line for line.
+
+use futures_util::StreamExt;
+use ocfs2::Volume;
+
+use crate::support::{block_on, open};
+
+/// All lines, or the first thing that cannot be read.
+async fn lines(volume: &Volume) -> Vec<String> {
+    let root = volume.inode(volume.root()).await.expect("the root directory");
+    let mut stream = std::pin::pin!(volume.manifest(root));
+    let mut lines = Vec::new();
+    while let Some(line) = stream.next().await {
+        let line = line.unwrap_or_else(|error| panic!("{error}: {}", error.source));
+        let line = String::from_utf8(line).expect("names that are not UTF-8 are in base 64");
+        lines.push(line.strip_suffix('\n').expect("a newline ends each line").to_owned());
+    }
+    lines
+}
+
+fn same_as_the_kernel(name: &str) {
+    let ours = block_on(async { lines(&open(name).await).await });
+    let theirs = fixtures::manifest(name);
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs, "volume {name}");
+    }
+    assert_eq!(ours.len(), theirs.len(), "volume {name}: count of files");
+}
+
+macro_rules! manifests {
+    ($($test:ident: $name:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            same_as_the_kernel($name);
+        })*
+    };
+}
+
+manifests! {
+    g: "g",
+}
