@@ -8,6 +8,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv, preadv2, pwritev, pwritev2};
 use smallvec::SmallVec;
 
 use crate::ext::as_u64;
+use crate::job::{Done, Job};
 use crate::{BlockError, Buf, Bufs, Durability, Geometry, Op, total_len};
 
 use super::sys;
@@ -64,7 +65,9 @@ impl Disk {
     pub(super) fn read(&self, offset: u64, bufs: &mut Bufs) -> Result<(), BlockError> {
         let len = as_u64(total_len(bufs));
         if self.fits(offset, bufs) {
-            return self.read_direct(offset, bufs).map_err(|e| self.io(Op::Read, offset, len, e));
+            return self
+                .read_direct(offset, bufs, total_len(bufs))
+                .map_err(|e| self.io(Op::Read, offset, len, e));
         }
         // Reading more than was asked for harms nobody.
         let grain = u64::from(self.grain);
@@ -73,7 +76,9 @@ impl Disk {
         let around = usize::try_from((offset + len).next_multiple_of(grain) - start)
             .expect("a request that is in memory, and a grain more");
         let mut bounce = Buf::for_read(around).into_bufs();
-        self.read_direct(start, &mut bounce).map_err(|e| self.io(Op::Read, offset, len, e))?;
+        // The file may end within the last grain, but not before what was asked for.
+        let needed = skip + total_len(bufs);
+        self.read_direct(start, &mut bounce, needed).map_err(|e| self.io(Op::Read, offset, len, e))?;
         let mut rest = &bounce[0][skip..];
         for buf in bufs {
             let (piece, after) = rest.split_at(buf.len());
@@ -101,6 +106,23 @@ impl Disk {
         self.check_grain(offset, len)?;
         let whole = gather(bufs).into_bufs();
         self.write_direct(offset, &whole, durability).map_err(|e| self.io(Op::Write, offset, len, e))
+    }
+
+    /// Does a whole request.
+    pub(super) fn run(&self, job: Job) -> Done {
+        match job {
+            Job::Read { offset, mut bufs, promise } => {
+                let result = self.read(offset, &mut bufs);
+                Done::Transfer(promise, (bufs, result))
+            }
+            Job::Write { offset, bufs, durability, promise } => {
+                let result = self.write(offset, &bufs, durability);
+                Done::Transfer(promise, (bufs, result))
+            }
+            Job::Flush { promise } => Done::Other(promise, self.flush()),
+            Job::Discard { offset, len, promise } => Done::Other(promise, self.discard(offset, len)),
+            Job::WriteZeroes { offset, len, promise } => Done::Other(promise, self.write_zeroes(offset, len)),
+        }
     }
 
     pub(super) fn flush(&self) -> Result<(), BlockError> {
@@ -186,10 +208,10 @@ impl Disk {
         (offset.next_multiple_of(block), (offset + len) / block * block)
     }
 
-    fn read_direct(&self, offset: u64, bufs: &mut Bufs) -> io::Result<()> {
-        let total = total_len(bufs);
+    /// Reads until the first `needed` bytes are there.
+    fn read_direct(&self, offset: u64, bufs: &mut Bufs, needed: usize) -> io::Result<()> {
         let mut done = 0;
-        while done < total {
+        while done < needed {
             let at = offset + as_u64(done);
             let got = retry(|| match &mut bufs[..] {
                 [one] => rustix::io::pread(&self.fd, &mut one[done..], at),
@@ -201,7 +223,7 @@ impl Disk {
                     "the file ends before the device does",
                 ));
             }
-            done = self.advance(done, got, total)?;
+            done = self.advance(done, got, needed)?;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! A regular file or a block device as a disk.
 
 mod disk;
-mod job;
 mod open;
 mod ring;
 mod sys;
@@ -11,10 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::ext::as_u64;
+use crate::job::Job;
 use crate::{BlockDevice, BlockError, Bufs, Completion, Durability, Geometry, IoFuture, total_len};
 
 use disk::{Disk, Kind};
-use job::Job;
 use ring::Ring;
 use workers::Workers;
 
@@ -29,7 +28,7 @@ pub struct OpenOptions {
     pub exclusive: bool,
     /// Whether to go past the page cache. Default: [`Direct::Auto`].
     pub direct: Direct,
-    /// The grain of direct I/O in bytes, a power of two, instead of what the system says. For tests, and for a
+    /// The grain of direct I/O in bytes, a power of two from 512, instead of what the system says. For tests, and for a
     /// filesystem that says it wrongly. Default: none.
     pub direct_grain: Option<u32>,
     /// Who makes the system calls. Default: [`Backend::Auto`].
@@ -228,7 +227,7 @@ impl FileDevice {
     fn submit(&self, job: Job) {
         match &self.engine {
             // Callers answer for themselves where there is no thread to wait on.
-            Engine::Inline => job.run(&self.disk).tell(),
+            Engine::Inline => self.disk.run(job).tell(),
             Engine::Threads(workers) => workers.submit(job),
             Engine::Ring(ring, workers) => match &job {
                 Job::Read { offset, bufs, .. } | Job::Write { offset, bufs, .. }

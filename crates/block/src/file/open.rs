@@ -146,6 +146,7 @@ fn choose_direct(
         return Ok(BUFFERED);
     }
     let grain = match options.direct_grain {
+        Some(grain) if !grain.is_power_of_two() || grain < FILE_SECTOR => return Err(Errno::INVAL),
         Some(grain) => Some(grain),
         None if kind == Kind::Block => Some(geometry.logical_block),
         None => direct_grain(fd)?,

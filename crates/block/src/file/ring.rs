@@ -21,10 +21,10 @@ use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use crate::job::{Done, Job};
 use crate::{Buf, Bufs, Durability, total_len};
 
 use super::disk::{Disk, IOV_MAX, rest_of};
-use super::job::{Done, Job};
 use super::workers::Workers;
 
 /// The ring of one device.

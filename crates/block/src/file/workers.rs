@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::Op;
+use crate::job::Job;
 
 use super::disk::Disk;
-use super::job::Job;
 
 /// Threads that run the requests of one device. They start when there is work and end with the pool.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Shared {
             if let Some(job) = state.jobs.pop_front() {
                 state.busy += 1;
                 drop(state);
-                let done = job.run(&self.disk);
+                let done = self.disk.run(job);
                 state = self.lock();
                 state.busy -= 1;
                 drop(state);

@@ -1,16 +1,18 @@
 //! The disks to try things on.
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
 use block::{Backend, BlockDevice, Direct, FileDevice, MemoryDevice, OpenOptions};
-use tempfile::TempDir;
+
+use crate::loops::LoopDevice;
 
 /// A disk of `size` zero bytes and what keeps it alive.
 pub(crate) struct Disk {
     pub(crate) what: &'static str,
     pub(crate) device: Arc<dyn BlockDevice>,
-    _home: Option<TempDir>,
+    _home: Option<Box<dyn Any>>,
 }
 
 /// One disk of `size` bytes for every backend.
@@ -39,6 +41,16 @@ pub(crate) fn disks(size: u64) -> Vec<Disk> {
         }
         _ => skipped("no /dev/shm, so no file in memory"),
     }
+    for sector in [512, 4096] {
+        match LoopDevice::new(size, sector) {
+            Ok(home) => {
+                let device = FileDevice::open(home.path(), OpenOptions::default()).unwrap();
+                let what = if sector == 512 { "loop device" } else { "loop device, 4096" };
+                disks.push(Disk { what, device: Arc::new(device), _home: Some(Box::new(home)) });
+            }
+            Err(why) => skipped(&why),
+        }
+    }
     disks
 }
 
@@ -46,7 +58,7 @@ pub(crate) fn disks(size: u64) -> Vec<Disk> {
 pub(crate) fn file(what: &'static str, size: u64, base: &Path, options: OpenOptions) -> Disk {
     let home = tempfile::Builder::new().prefix("oxsan-block").tempdir_in(base).unwrap();
     let device = FileDevice::create(home.path().join("disk"), size, options).unwrap();
-    Disk { what, device: Arc::new(device), _home: Some(home) }
+    Disk { what, device: Arc::new(device), _home: Some(Box::new(home)) }
 }
 
 /// Says that a test leaves something out.

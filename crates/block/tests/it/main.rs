@@ -4,4 +4,8 @@
 
 mod conformance;
 mod disks;
+mod failing;
+mod files;
+mod loops;
 mod model;
+mod recording;

@@ -1,13 +1,11 @@
-//! One request on its way to a thread.
+//! One request on its way to where it is done.
 
 use crate::ext::as_u64;
-use crate::{BlockError, Buf, Bufs, Completion, Durability, Op, Promise, total_len};
-
-use super::disk::Disk;
+use crate::{BlockDevice, BlockError, Buf, Bufs, Completion, Durability, Op, Promise, total_len};
 
 /// A checked request, its buffers, and whom it owes the answer.
 #[derive(Debug)]
-pub(super) enum Job {
+pub(crate) enum Job {
     Read { offset: u64, bufs: Bufs, promise: Promise<Completion> },
     Write { offset: u64, bufs: Bufs, durability: Durability, promise: Promise<Completion> },
     Flush { promise: Promise<Result<(), BlockError>> },
@@ -16,33 +14,29 @@ pub(super) enum Job {
 }
 
 /// An answer that only waits for being told.
-pub(super) enum Done {
+pub(crate) enum Done {
     Transfer(Promise<Completion>, Completion),
     Other(Promise<Result<(), BlockError>>, Result<(), BlockError>),
 }
 
 impl Job {
-    /// Does the work with blocking calls.
-    pub(super) fn run(self, disk: &Disk) -> Done {
+    /// Has another device do it.
+    pub(crate) async fn forward(self, device: &dyn BlockDevice) -> Done {
         match self {
-            Self::Read { offset, mut bufs, promise } => {
-                let result = disk.read(offset, &mut bufs);
-                Done::Transfer(promise, (bufs, result))
-            }
+            Self::Read { offset, bufs, promise } => Done::Transfer(promise, device.read(offset, bufs).await),
             Self::Write { offset, bufs, durability, promise } => {
-                let result = disk.write(offset, &bufs, durability);
-                Done::Transfer(promise, (bufs, result))
+                Done::Transfer(promise, device.write(offset, bufs, durability).await)
             }
-            Self::Flush { promise } => Done::Other(promise, disk.flush()),
-            Self::Discard { offset, len, promise } => Done::Other(promise, disk.discard(offset, len)),
+            Self::Flush { promise } => Done::Other(promise, device.flush().await),
+            Self::Discard { offset, len, promise } => Done::Other(promise, device.discard(offset, len).await),
             Self::WriteZeroes { offset, len, promise } => {
-                Done::Other(promise, disk.write_zeroes(offset, len))
+                Done::Other(promise, device.write_zeroes(offset, len).await)
             }
         }
     }
 
     /// What it is, for an error: operation, offset and length in bytes.
-    pub(super) fn what(&self) -> (Op, u64, u64) {
+    pub(crate) fn what(&self) -> (Op, u64, u64) {
         match self {
             Self::Read { offset, bufs, .. } => (Op::Read, *offset, as_u64(total_len(bufs))),
             Self::Write { offset, bufs, .. } => (Op::Write, *offset, as_u64(total_len(bufs))),
@@ -53,7 +47,7 @@ impl Job {
     }
 
     /// The buffers of a transfer.
-    pub(super) fn bufs_mut(&mut self) -> Option<&mut Bufs> {
+    pub(crate) fn bufs_mut(&mut self) -> Option<&mut Bufs> {
         match self {
             Self::Read { bufs, .. } | Self::Write { bufs, .. } => Some(bufs),
             _ => None,
@@ -61,7 +55,7 @@ impl Job {
     }
 
     /// Gives it back as done. The kernel has filled the buffers of a read.
-    pub(super) fn succeed(self) -> Done {
+    pub(crate) fn succeed(self) -> Done {
         match self {
             Self::Read { mut bufs, promise, .. } => {
                 bufs.iter_mut().for_each(Buf::mark_filled);
@@ -75,7 +69,7 @@ impl Job {
     }
 
     /// Gives it back with an error, nothing done.
-    pub(super) fn fail(self, error: BlockError) -> Done {
+    pub(crate) fn fail(self, error: BlockError) -> Done {
         match self {
             Self::Read { bufs, promise, .. } | Self::Write { bufs, promise, .. } => {
                 Done::Transfer(promise, (bufs, Err(error)))
@@ -89,7 +83,7 @@ impl Job {
 
 impl Done {
     /// Tells the answer. This may wake, and so run, anything: hold no lock.
-    pub(super) fn tell(self) {
+    pub(crate) fn tell(self) {
         match self {
             Self::Transfer(promise, completion) => promise.keep(completion),
             Self::Other(promise, result) => promise.keep(result),

@@ -1,0 +1,70 @@
+//! Loop devices: real block devices, with sectors of the size we choose. They need root.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::{NamedTempFile, TempDir};
+
+/// A loop device over a file of its own; gone when dropped.
+pub(crate) struct LoopDevice {
+    path: PathBuf,
+    _file: NamedTempFile,
+}
+
+/// An ext4 filesystem on a [`LoopDevice`], mounted; gone when dropped.
+pub(crate) struct Mounted {
+    dir: TempDir,
+    _device: LoopDevice,
+}
+
+impl LoopDevice {
+    /// A device of `size` bytes with sectors of `sector` bytes, or why there is none.
+    pub(crate) fn new(size: u64, sector: u32) -> Result<Self, String> {
+        let file = NamedTempFile::new().map_err(|e| format!("no temporary file: {e}"))?;
+        file.as_file().set_len(size).map_err(|e| format!("no file of {size} bytes: {e}"))?;
+        let sector = sector.to_string();
+        let args = ["--find", "--show", "--sector-size", sector.as_str()];
+        let path = run(Command::new("losetup").args(args).arg(file.path()))?;
+        Ok(Self { path: path.trim().into(), _file: file })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Mounted {
+    /// A mounted ext4 on a device with sectors of `sector` bytes, or why there is none.
+    pub(crate) fn ext4(sector: u32) -> Result<Self, String> {
+        let device = LoopDevice::new(32 << 20, sector)?;
+        run(Command::new("mkfs.ext4").args(["-q", "-b", "4096"]).arg(device.path()))?;
+        let dir = TempDir::new().map_err(|e| format!("no temporary directory: {e}"))?;
+        run(Command::new("mount").arg(device.path()).arg(dir.path()))?;
+        Ok(Self { dir, _device: device })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let _ = run(Command::new("losetup").arg("--detach").arg(&self.path));
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = run(Command::new("umount").arg(self.dir.path()));
+    }
+}
+
+fn run(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|e| format!("no {name}: {e}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
