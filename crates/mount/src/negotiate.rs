@@ -62,6 +62,8 @@ pub(crate) fn negotiate(offer: &RawInitIn, config: &Config) -> Result<Step, Sess
 }
 
 /// What we would have, kernel willing.
+///
+/// Not `ASYNC_DIO`: with it a read(2) with O_DIRECT waits where no signal reaches it, SIGKILL included.
 fn wanted(config: &Config) -> InitFlags {
     let mut flags = InitFlags::ASYNC_READ
         | InitFlags::EXPORT_SUPPORT
@@ -69,7 +71,6 @@ fn wanted(config: &Config) -> InitFlags {
         | InitFlags::HAS_IOCTL_DIR
         | InitFlags::DO_READDIRPLUS
         | InitFlags::READDIRPLUS_AUTO
-        | InitFlags::ASYNC_DIO
         | InitFlags::PARALLEL_DIROPS
         | InitFlags::ABORT_ERROR
         | InitFlags::MAX_PAGES

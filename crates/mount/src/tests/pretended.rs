@@ -16,6 +16,8 @@ const GETATTR: u32 = 3;
 const OPEN: u32 = 14;
 const READ: u32 = 15;
 const RELEASE: u32 = 18;
+const GETXATTR: u32 = 22;
+const LISTXATTR: u32 = 23;
 const INTERRUPT: u32 = 36;
 const DESTROY: u32 = 38;
 const BATCH_FORGET: u32 = 42;
@@ -30,7 +32,7 @@ fn read_in(offset: u64, size: u32) -> Vec<u8> {
 
 /// Waits until something another thread does has happened.
 #[allow(clippy::disallowed_methods, reason = "a test waits for a thread")]
-fn until(what: &str, happened: impl Fn() -> bool) {
+pub(super) fn until(what: &str, happened: impl Fn() -> bool) {
     for _ in 0..2000 {
         if happened() {
             return;
@@ -162,6 +164,19 @@ async fn a_listing_with_inodes_gives_references_but_for_dots_and_bad_ones() {
     assert_eq!(kernel.call(READDIRPLUS, 1, &read_in(2, 100)).body, b"");
     kernel.ask(FORGET, HELLO.0, 1u64.as_bytes());
     until("hello is forgotten", || kernel.fs.forgotten.lock().expect("forgotten").contains(&HELLO));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_xattr_asked_for_without_room_gives_its_length() {
+    let mut kernel = Kernel::new(PLAIN);
+    let mut ask = |room: u32| {
+        let head = [room, 0];
+        kernel.call(GETXATTR, HELLO.0, &[head.as_bytes(), b"user.colour\0"].concat())
+    };
+    assert_eq!(ask(0).body, [4u32, 0].as_bytes());
+    assert_eq!(ask(3).errno, Errno::RANGE.raw_os_error());
+    assert_eq!(ask(4).body, b"blue");
+    assert_eq!(kernel.call(LISTXATTR, HELLO.0, &[0; 8]).body, [36u32, 0].as_bytes());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
