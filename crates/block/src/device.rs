@@ -69,6 +69,16 @@ pub trait BlockDevice: Debug + Send + Sync {
 
     /// Makes a range read as zeroes, giving its space back where the device can.
     fn write_zeroes(&self, offset: u64, len: u64) -> IoFuture<'_, Result<(), BlockError>>;
+
+    /// Ends the use of the device: waits for what is in flight and takes leave of the other side (an iSCSI session
+    /// logs out). Requests that come later fail. It does not flush. Dropping a device without it harms nothing here,
+    /// but the other side may keep the session for a while.
+    ///
+    /// # Errors
+    /// What kept it from leaving in good order; the device is of no more use all the same.
+    fn close(&self) -> IoFuture<'_, Result<(), BlockError>> {
+        IoFuture::ready(Ok(()))
+    }
 }
 
 impl<D: BlockDevice + ?Sized> BlockDevice for Arc<D> {
@@ -98,6 +108,10 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Arc<D> {
 
     fn write_zeroes(&self, offset: u64, len: u64) -> IoFuture<'_, Result<(), BlockError>> {
         (**self).write_zeroes(offset, len)
+    }
+
+    fn close(&self) -> IoFuture<'_, Result<(), BlockError>> {
+        (**self).close()
     }
 }
 

@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod perf;
+mod size;
+mod volume;
 
 use std::process::ExitCode;
 
@@ -16,7 +19,10 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Load a LUN, block device or file and measure it.
+    Perf(perf::PerfArgs),
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -32,5 +38,7 @@ fn main() -> ExitCode {
 
 /// Runs one subcommand. What is asynchronous builds its runtime itself: `oxsan mount` must fork before it has one.
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {}
+    match command {
+        Command::Perf(args) => perf::run(&args),
+    }
 }

@@ -1,0 +1,45 @@
+//! Where a volume is: a file, a block device, or a LUN behind iSCSI.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use block::{BlockDevice, FileDevice, OpenOptions};
+use clap::Args;
+use initiator::VolumeUrl;
+
+/// The volume of a command, and how to reach it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VolumeArgs {
+    /// A file, a block device, or iscsi://[user%secret@]host[:port][,host2[:port]…]/target-name/lun
+    #[arg(value_name = "VOLUME")]
+    pub(crate) volume: String,
+    #[command(flatten)]
+    pub(crate) initiator: InitiatorArgs,
+}
+
+/// Who this host is to a target.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct InitiatorArgs {
+    /// The iSCSI name of this host; without it, that of /etc/iscsi/initiatorname.iscsi, or one made once and kept
+    #[arg(long, value_name = "IQN")]
+    pub(crate) initiator_name: Option<String>,
+}
+
+/// What a command is going to do with a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Only read it.
+    Read,
+    /// Write it too.
+    Write,
+}
+
+/// Opens the volume. For a LUN this connects, logs in and looks at it; call [`BlockDevice::close`] at the end.
+pub(crate) async fn open(args: &VolumeArgs, access: Access) -> anyhow::Result<Arc<dyn BlockDevice>> {
+    if VolumeUrl::is_url(&args.volume) {
+        bail!("iscsi volumes are not built yet");
+    }
+    let options = OpenOptions { read_only: access == Access::Read, ..OpenOptions::default() };
+    let device = FileDevice::open(&args.volume, options).context("opening the volume")?;
+    Ok(Arc::new(device))
+}
