@@ -58,16 +58,6 @@ pub enum Error {
         /// The directory.
         ino: BlockNum,
     },
-    /// The directory index names a block that holds no entry of that name.
-    #[error("block {block}: {structure}: dx_dirent_blk {found} is no block of the directory")]
-    IndexTarget {
-        /// The index block.
-        block: BlockNum,
-        /// Which kind of index block.
-        structure: &'static str,
-        /// The block it names.
-        found: u64,
-    },
     /// An ACL attribute that is no list of 8-byte entries.
     #[error("inode {ino}: the ACL has {len} bytes, not a multiple of 8")]
     BadAcl {
@@ -75,6 +65,24 @@ pub enum Error {
         ino: BlockNum,
         /// Length of the value.
         len: usize,
+    },
+    /// The first bucket of an extent says that there are none, or more than fit.
+    #[error("block {block}: xattr bucket: xh_num_buckets is {count}, its extent holds 1 to {max}")]
+    BucketCount {
+        /// The bucket.
+        block: BlockNum,
+        /// `xh_num_buckets`.
+        count: u64,
+        /// Buckets that fit.
+        max: u64,
+    },
+    /// More attributes than can be listed.
+    #[error("inode {ino}: more than {max} extended attributes")]
+    TooManyXattrs {
+        /// The inode.
+        ino: BlockNum,
+        /// The limit.
+        max: usize,
     },
     /// An attribute's value is longer than any that can be set.
     #[error("inode {ino}: xe_value_size {size} is more than the {max} bytes a value may have")]
@@ -99,12 +107,6 @@ pub enum Error {
     NoSystemFile {
         /// The file.
         file: SystemFile,
-    },
-    /// Not built yet.
-    #[error("{what} are not supported yet")]
-    NotBuilt {
-        /// What.
-        what: &'static str,
     },
     /// No such name.
     #[error("no such file or directory")]

@@ -10,9 +10,7 @@
 //! Every block is bounded and checked before it is used. What does not check is an [`Error`] that names block and
 //! field.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "pieces of xattrs, indexes and replay, which follow in the next changes")]
 
-mod acl;
 mod attr;
 mod cache;
 mod data;
@@ -27,6 +25,7 @@ mod manifest;
 mod meta;
 mod meta_block;
 mod open;
+#[allow(dead_code, reason = "filled by the replay, which follows")]
 mod overlay;
 mod path;
 mod read;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use ocfs2_format::xattr::BUCKET_LEN;
 use ocfs2_format::{BlockKind, BlockNum};
 
 use crate::Error;
@@ -15,8 +16,6 @@ use crate::meta_block::{Kind, MetaBlock};
 const MAX_RUN: u64 = 256 << 10;
 /// A gap between two wanted blocks that is cheaper to read than to skip, in bytes.
 const MAX_GAP: u64 = 32 << 10;
-/// Bytes of an xattr bucket, whatever the block size.
-pub(crate) const BUCKET: u64 = 4096;
 
 /// The volume's metadata.
 #[derive(Debug)]
@@ -136,7 +135,7 @@ impl Meta {
     /// Blocks that make up one of `kind`.
     fn blocks_of(&self, kind: Kind) -> u64 {
         match kind {
-            Kind::Checked(BlockKind::XattrBucket) => (BUCKET / self.disk.block_size()).max(1),
+            Kind::Checked(BlockKind::XattrBucket) => (BUCKET_LEN as u64 / self.disk.block_size()).max(1),
             _ => 1,
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use block::{BlockDevice, BlockDeviceExt, BlockError, Buf};
-use ocfs2_format::{Access, BlockSize, ProbeError, Probed, Superblock};
+use ocfs2_format::{Access, BlockSize, JournalState, ProbeError, Probed, SlotMap, Superblock};
 
 use crate::disk::Disk;
 use crate::meta::Meta;
 use crate::overlay::Overlay;
 use crate::system::{Slot, SystemFile, SystemFiles};
-use crate::{Error, OpenError, Volume};
+use crate::{Error, Inode, OpenError, Volume};
 
 /// How a volume is opened.
 #[derive(Clone, Debug)]
@@ -143,6 +143,14 @@ pub(crate) async fn open(device: Arc<dyn BlockDevice>, options: OpenOptions) -> 
         }
     };
     let slots = bare.read_slots(&system, &mut warnings).await;
+    for slot in &slots {
+        if let Some(node) = slot.node {
+            warnings.push(Warning::InUse { slot: slot.number, node });
+        }
+        if slot.journal.is_some_and(|journal| journal.dirty) {
+            warnings.push(Warning::NotReplayed { slot: slot.number });
+        }
+    }
     let overlay = Overlay::default();
     Ok(Volume::new(meta(overlay), Opened { superblock, system, slots, warnings }))
 }
@@ -167,22 +175,47 @@ impl Volume {
 
     /// Reads who holds the slots and how their journals are.
     async fn read_slots(&self, system: &SystemFiles, warnings: &mut Vec<Warning>) -> Vec<Slot> {
+        let nodes = match self.read_slot_map(system).await {
+            Ok(map) => map.nodes,
+            Err(source) => {
+                warnings.push(Warning::SystemFile { file: SystemFile::SlotMap, source });
+                Vec::new()
+            }
+        };
         let mut slots = Vec::new();
         for number in 0..self.superblock().max_slots {
-            let file = SystemFile::Journal(number);
-            let mut slot = Slot { number, node: None, journal: None, replayed: 0 };
-            if let Some(ino) = system.get(file) {
-                match self.inode(ino).await {
-                    Ok(inode) => slot.journal = inode.dinode().journal(),
-                    Err(source) => warnings.push(Warning::SystemFile { file, source }),
+            let node = nodes.get(usize::from(number)).copied().flatten();
+            let journal = match self.read_journal_state(system, number).await {
+                Ok(journal) => journal,
+                Err(source) => {
+                    warnings.push(Warning::SystemFile { file: SystemFile::Journal(number), source });
+                    None
                 }
-            }
-            if slot.journal.is_some_and(|journal| journal.dirty) {
-                warnings.push(Warning::NotReplayed { slot: number });
-            }
-            slots.push(slot);
+            };
+            slots.push(Slot { number, node, journal, replayed: 0 });
         }
         slots
+    }
+
+    async fn read_slot_map(&self, system: &SystemFiles) -> Result<SlotMap, Error> {
+        let inode = self.named(system, SystemFile::SlotMap).await?;
+        let volume = self.meta().volume();
+        // At most 255 slots of 8 bytes.
+        let bytes = self.read_body(&inode, 0, SlotMap::bytes(volume) as u64).await?.to_vec();
+        Ok(SlotMap::parse(volume, inode.ino(), &bytes)?)
+    }
+
+    async fn read_journal_state(
+        &self,
+        system: &SystemFiles,
+        slot: u16,
+    ) -> Result<Option<JournalState>, Error> {
+        let inode = self.named(system, SystemFile::Journal(slot)).await?;
+        Ok(inode.dinode().journal())
+    }
+
+    async fn named(&self, system: &SystemFiles, file: SystemFile) -> Result<Inode, Error> {
+        self.inode(system.get(file).ok_or(Error::NoSystemFile { file })?).await
     }
 }
 

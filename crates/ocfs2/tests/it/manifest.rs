@@ -37,5 +37,11 @@ macro_rules! manifests {
 }
 
 manifests! {
+    a: "a",
+    b: "b",
+    c: "c",
+    d: "d",
+    e: "e",
+    f: "f",
     g: "g",
 }
