@@ -32,6 +32,7 @@ mod extent_block;
 mod extent_list;
 mod features;
 mod file_type;
+pub mod fuzz_bodies;
 mod geometry;
 mod group;
 mod heartbeat;
