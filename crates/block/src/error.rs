@@ -33,6 +33,18 @@ impl fmt::Display for Op {
     }
 }
 
+/// A range in a message; nothing for what has none, such as a flush.
+struct Range(u64, u64);
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(_, 0) => Ok(()),
+            Self(offset, len) => write!(f, " of {len} bytes at byte {offset}"),
+        }
+    }
+}
+
 /// An error of a [`BlockDevice`](crate::BlockDevice). Offsets, lengths and sizes are bytes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -129,7 +141,7 @@ pub enum BlockError {
         why: String,
     },
     /// The device, or the system below it, failed the request.
-    #[error("{device}: {op} of {len} bytes at byte {offset} failed")]
+    #[error("{device}: {op}{} failed", Range(*offset, *len))]
     Io {
         /// The device.
         device: String,
@@ -167,7 +179,35 @@ impl BlockError {
                 io::ErrorKind::ReadOnlyFilesystem => Some("open it read-only"),
                 _ => None,
             },
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => {
+                    Some("the filesystem that holds the file is full: make room there")
+                }
+                io::ErrorKind::UnexpectedEof => {
+                    Some("the file is shorter than it was: restore it from a copy")
+                }
+                _ => None,
+            },
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_a_range_only_where_there_is_one() {
+        let error = |op, len| BlockError::Io {
+            device: "/dev/sda".into(),
+            op,
+            offset: 512,
+            len,
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        assert_eq!(error(Op::Write, 4096).to_string(), "/dev/sda: write of 4096 bytes at byte 512 failed");
+        assert_eq!(error(Op::Flush, 0).to_string(), "/dev/sda: flush failed");
+        assert!(error(Op::Write, 512).hint().is_some_and(|hint| hint.contains("full")));
     }
 }

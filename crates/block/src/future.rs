@@ -55,10 +55,16 @@ impl<'a, T> IoFuture<'a, T> {
 
 impl<T> Promise<T> {
     /// Gives the answer and wakes who waits for it. Where nobody does any more, the answer is dropped here.
-    pub fn keep(mut self, value: T) {
-        if let Some(shared) = self.0.take() {
-            shared.settle(Answer::Here(value));
+    pub fn keep(self, value: T) {
+        // Out of the lock: a waker may run anything.
+        if let Some(waker) = self.keep_quietly(value) {
+            waker.wake();
         }
+    }
+
+    /// Gives the answer and leaves the waking to the caller, who may have more of them to do.
+    pub(crate) fn keep_quietly(mut self, value: T) -> Option<Waker> {
+        self.0.take().and_then(|shared| shared.settle(Answer::Here(value)))
     }
 }
 
@@ -68,11 +74,11 @@ impl<T> Shared<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle(&self, answer: Answer<T>) {
-        let before = std::mem::replace(&mut *self.lock(), answer);
-        // Out of the lock: a waker may run anything.
-        if let Answer::Awaited(Some(waker)) = before {
-            waker.wake();
+    /// Gives the answer. Whom to wake for it.
+    fn settle(&self, answer: Answer<T>) -> Option<Waker> {
+        match std::mem::replace(&mut *self.lock(), answer) {
+            Answer::Awaited(waker) => waker,
+            _ => None,
         }
     }
 
@@ -99,8 +105,8 @@ impl<T> Shared<T> {
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.take() {
-            shared.settle(Answer::Broken);
+        if let Some(waker) = self.0.take().and_then(|shared| shared.settle(Answer::Broken)) {
+            waker.wake();
         }
     }
 }
@@ -131,5 +137,59 @@ impl<T: Unpin> Future for IoFuture<'_, T> {
             State::Promised(shared) => shared.poll(cx),
             State::Boxed(future) => future.as_mut().poll(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn poll<T: Unpin>(future: &mut IoFuture<'_, T>) -> Poll<T> {
+        Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_kept_promise_is_an_answer_once() {
+        let (promise, mut future) = IoFuture::promised();
+        assert!(poll(&mut future).is_pending());
+        promise.keep(7);
+        assert_eq!(poll(&mut future), Poll::Ready(7));
+        assert!(poll(&mut future).is_pending());
+    }
+
+    #[test]
+    fn keeping_wakes_the_last_who_asked() {
+        struct Count(std::sync::atomic::AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let counts = [0; 2].map(|n| Arc::new(Count(n.into())));
+        let (promise, mut future) = IoFuture::promised();
+        for count in &counts {
+            let waker = Arc::clone(count).into();
+            assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        promise.keep(());
+        let woken = counts.each_ref().map(|count| count.0.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!(woken, [0, 1]);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_dropped() {
+        let (promise, future) = IoFuture::promised();
+        let value = Arc::new(());
+        drop(future);
+        promise.keep(Arc::clone(&value));
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "dropped a request without answering")]
+    fn a_broken_promise_is_loud() {
+        let (promise, mut future) = IoFuture::<()>::promised();
+        drop(promise);
+        let _ = poll(&mut future);
     }
 }

@@ -1,5 +1,7 @@
 //! One request on its way to where it is done.
 
+use std::task::Waker;
+
 use crate::ext::as_u64;
 use crate::{BlockDevice, BlockError, Buf, Bufs, Completion, Durability, Op, Promise, total_len};
 
@@ -84,9 +86,16 @@ impl Job {
 impl Done {
     /// Tells the answer. This may wake, and so run, anything: hold no lock.
     pub(crate) fn tell(self) {
+        if let Some(waker) = self.tell_quietly() {
+            waker.wake();
+        }
+    }
+
+    /// Tells the answer, and leaves the waking to the caller.
+    pub(crate) fn tell_quietly(self) -> Option<Waker> {
         match self {
-            Self::Transfer(promise, completion) => promise.keep(completion),
-            Self::Other(promise, result) => promise.keep(result),
+            Self::Transfer(promise, completion) => promise.keep_quietly(completion),
+            Self::Other(promise, result) => promise.keep_quietly(result),
         }
     }
 }

@@ -213,3 +213,43 @@ fn split(offset: u64) -> (u64, usize) {
     let within = usize::try_from(offset % PAGE_U64).expect("less than a page");
     (offset / PAGE_U64, within)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_goes_its_own_way() {
+        let first = MemoryDevice::from_image(&[1; 1000]);
+        assert_eq!(first.geometry().size, 1024);
+        let second = first.snapshot();
+        first.store(0, &[2; 512]);
+        second.clear(512, 512);
+        assert_eq!(
+            first.image(),
+            [[2; 512], {
+                let mut tail = [1; 512];
+                tail[488..].fill(0);
+                tail
+            }]
+            .concat()
+        );
+        assert_eq!(second.image(), [[1; 512], [0; 512]].concat());
+    }
+
+    #[test]
+    fn what_is_cleared_takes_no_room() {
+        let disk = MemoryDevice::new(1 << 50);
+        for page in [0, 1, 2, 1 << 30] {
+            disk.store(page * PAGE_U64, &[1; 512]);
+        }
+        assert_eq!(disk.resident(), 4 * PAGE_U64);
+        disk.clear(PAGE_U64, PAGE_U64);
+        assert_eq!(disk.resident(), 3 * PAGE_U64);
+        // Part of a page is cleared in place.
+        disk.clear(0, 512);
+        assert_eq!(disk.resident(), 3 * PAGE_U64);
+        disk.clear(0, 1 << 50);
+        assert_eq!(disk.resident(), 0);
+    }
+}

@@ -12,7 +12,9 @@ const SMALLEST: usize = 512;
 /// 512 bytes to 1 MiB.
 const CLASSES: usize = 12;
 /// What the pool holds on to at most, over all classes, in bytes.
-const KEPT_MAX: usize = 32 << 20;
+const KEPT_MAX: usize = 48 << 20;
+/// What one class holds on to at most, so that none crowds out the others, in bytes.
+const KEPT_OF_ONE_CLASS: usize = 16 << 20;
 
 static POOL: [Mutex<Vec<Chunk>>; CLASSES] = [const { Mutex::new(Vec::new()) }; CLASSES];
 static KEPT: AtomicUsize = AtomicUsize::new(0);
@@ -63,7 +65,13 @@ impl Chunk {
             KEPT.fetch_sub(size, Ordering::Relaxed);
             return;
         }
-        lock(class).push(self);
+        let mut kept = lock(class);
+        if (kept.len() + 1) * size <= KEPT_OF_ONE_CLASS {
+            kept.push(self);
+        } else {
+            drop(kept);
+            KEPT.fetch_sub(size, Ordering::Relaxed);
+        }
     }
 
     #[allow(unsafe_code, reason = "aligned memory needs the raw allocator")]

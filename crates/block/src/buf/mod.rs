@@ -15,7 +15,7 @@ pub type Bufs = SmallVec<[Buf; 1]>;
 /// Owned bytes at a 4096-byte boundary.
 ///
 /// It moves into a request and comes back with the answer, so that no cancelled future leaves the kernel writing
-/// into memory that somebody else owns by then. Sizes up to 1 MiB come from a pool (at most 32 MiB are kept), so
+/// into memory that somebody else owns by then. Sizes up to 1 MiB come from a pool (at most 48 MiB are kept), so
 /// that a request usually allocates nothing for them.
 ///
 /// The bytes are initialised memory at all times. A buffer made [`for_read`](Self::for_read) may hold what an

@@ -319,3 +319,53 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 fn unsupported(e: Errno) -> bool {
     matches!(e, Errno::OPNOTSUPP | Errno::NOSYS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(grain: u32) -> Disk {
+        let geometry = Geometry {
+            size: 1 << 20,
+            logical_block: 512,
+            physical_block: 512,
+            optimal_io: 0,
+            read_only: false,
+            discard_granularity: 0,
+        };
+        let fd = std::fs::File::open("/dev/null").expect("/dev/null is everywhere").into();
+        Disk { name: "null".into(), fd, geometry, kind: Kind::File, grain, fs_block: 4096 }
+    }
+
+    #[test]
+    fn a_short_transfer_goes_on_at_the_last_whole_grain() {
+        let disk = disk(512);
+        assert_eq!(disk.advance(0, 4096, 4096).ok(), Some(4096));
+        assert_eq!(disk.advance(512, 1300, 4096).ok(), Some(1536));
+        assert_eq!(disk.advance(3584, 512, 4096).ok(), Some(4096));
+        assert!(disk.advance(0, 511, 4096).is_err(), "this would never end");
+        assert!(disk.advance(0, 0, 4096).is_err(), "nor would this");
+        assert_eq!(self::disk(1).advance(512, 1300, 4096).ok(), Some(1812));
+    }
+
+    #[test]
+    fn a_hole_covers_whole_filesystem_blocks_only() {
+        let disk = disk(512);
+        assert_eq!(disk.whole_fs_blocks(512, 8192), (4096, 8192));
+        assert_eq!(disk.whole_fs_blocks(0, 8192), (0, 8192));
+        let (start, end) = disk.whole_fs_blocks(512, 4096);
+        assert!(start >= end);
+    }
+
+    #[test]
+    fn the_rest_of_a_request_skips_what_is_done() {
+        let bufs: Bufs = [100, 0, 412].into_iter().map(Buf::zeroed).collect();
+        let lengths = |done| slices(&bufs, done).iter().map(|slice| slice.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(0), [100, 412]);
+        assert_eq!(lengths(100), [412]);
+        assert_eq!(lengths(511), [1]);
+        let many: Bufs = (0..1100).map(|_| Buf::zeroed(1)).collect();
+        assert_eq!(slices(&many, 0).len(), IOV_MAX);
+        assert_eq!(slices(&many, 1000).len(), 100);
+    }
+}

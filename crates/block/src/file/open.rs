@@ -1,7 +1,7 @@
 //! Opening: what the path is, how large, and in which grain it takes direct I/O.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
@@ -58,7 +58,7 @@ pub(super) fn open_disk(path: &Path, options: &OpenOptions) -> Result<Disk, Bloc
         Kind::Block => block_geometry(&fd, &stat).map_err(failed)?,
         Kind::File | Kind::MemoryFile => file_geometry(&stat),
     };
-    geometry.read_only = options.read_only || block && sysfs(&stat, "ro", "ro") == Some(1);
+    geometry.read_only = options.read_only || block && sysfs(stat.st_rdev, "ro", "ro") == Some(1);
     let fs_block = u32::try_from(stat.st_blksize).unwrap_or(4096).max(FILE_SECTOR);
     let (direct, grain) = choose_direct(options, kind, &fd, &geometry).map_err(failed)?;
     if direct {
@@ -106,9 +106,9 @@ fn block_geometry(fd: &OwnedFd, stat: &Stat) -> Result<Geometry, Errno> {
     let logical = ioctl_blksszget(fd)?;
     // The end of a block device is where SEEK_END leads: BLKGETSIZE64 without an ioctl.
     let size = seek(fd, rustix::fs::SeekFrom::End(0))?;
-    let grain = sysfs(stat, "queue/discard_granularity", "../queue/discard_granularity").unwrap_or(0);
-    let most = sysfs(stat, "queue/discard_max_bytes", "../queue/discard_max_bytes").unwrap_or(0);
-    let optimal = sysfs(stat, "queue/optimal_io_size", "../queue/optimal_io_size").unwrap_or(0);
+    let grain = sysfs(stat.st_rdev, "queue/discard_granularity", "../queue/discard_granularity").unwrap_or(0);
+    let most = sysfs(stat.st_rdev, "queue/discard_max_bytes", "../queue/discard_max_bytes").unwrap_or(0);
+    let optimal = sysfs(stat.st_rdev, "queue/optimal_io_size", "../queue/optimal_io_size").unwrap_or(0);
     Ok(Geometry {
         size: size - size % u64::from(logical),
         logical_block: logical,
@@ -120,8 +120,8 @@ fn block_geometry(fd: &OwnedFd, stat: &Stat) -> Result<Geometry, Errno> {
 }
 
 /// A number that sysfs tells of a block device: of a whole disk under one name, of a partition under another.
-fn sysfs(stat: &Stat, disk: &str, partition: &str) -> Option<u64> {
-    let base = format!("/sys/dev/block/{}:{}", major(stat.st_rdev), minor(stat.st_rdev));
+fn sysfs(device: u64, disk: &str, partition: &str) -> Option<u64> {
+    let base = format!("/sys/dev/block/{}:{}", major(device), minor(device));
     [disk, partition].iter().find_map(|file| {
         std::fs::read_to_string(format!("{base}/{file}")).ok().and_then(|text| text.trim().parse().ok())
     })
@@ -172,14 +172,19 @@ fn direct_grain(fd: &OwnedFd) -> Result<Option<u32>, Errno> {
     }
 }
 
-/// Finds the grain by reading, where the kernel or the filesystem does not tell it.
+/// Finds the grain where the kernel or the filesystem does not tell it: no less than the sector of the device below,
+/// and one that a read was seen to work with. A hole, and what lies past the end, would read in any grain.
 fn probe_grain(fd: &OwnedFd) -> Option<u32> {
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd()));
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let direct = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECT, Mode::empty()).ok()?;
-    [512_u32, 1024, 2048, 4096].into_iter().find(|grain| {
+    let below = fstat(fd)
+        .ok()
+        .and_then(|stat| sysfs(stat.st_dev, "queue/logical_block_size", "../queue/logical_block_size"));
+    let least = below.and_then(|sector| u32::try_from(sector).ok()).unwrap_or(FILE_SECTOR);
+    [512_u32, 1024, 2048, 4096].into_iter().filter(|grain| *grain >= least).find(|grain| {
         let mut buf = Buf::zeroed(usize::try_from(*grain).unwrap_or(4096));
-        // At the grain itself, so that the offset is as small as the length. A file that ends before says 0.
-        rustix::io::pread(&direct, &mut buf[..], u64::from(*grain)).is_ok()
+        // At the grain itself, so that the offset is as little aligned as the length.
+        rustix::io::pread(&direct, &mut buf[..], u64::from(*grain)) == Ok(buf.len())
     })
 }
 
@@ -205,5 +210,29 @@ fn sync_parent(path: &Path) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    std::fs::File::open(parent)?.sync_all()
+    // A directory may be open for new names and closed for reading: then there is nothing to sync it by.
+    std::fs::File::open(parent).map_or(Ok(()), |dir| dir.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_never_finds_a_finer_grain_than_the_system_tells() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), vec![1; 65536]).expect("room for 64 KiB");
+        let fd = open(file.path(), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).expect("it was just made");
+        let told = direct_grain(&fd).expect("statx works");
+        if let (Some(probed), Some(told)) = (probe_grain(&fd), told) {
+            assert!(probed >= told, "probed {probed}, told {told}");
+        }
+    }
+
+    #[test]
+    fn a_probe_of_an_empty_file_proves_nothing() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let fd = open(file.path(), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).expect("it was just made");
+        assert_eq!(probe_grain(&fd), None);
+    }
 }

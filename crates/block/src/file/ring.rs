@@ -15,6 +15,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::Waker;
 use std::thread::JoinHandle;
 
 use io_uring::{IoUring, Probe, opcode, squeue, types};
@@ -61,7 +62,7 @@ const ENTRIES: u32 = 256;
 /// What marks the bell's completion.
 const BELL: u64 = u64::MAX;
 /// The most one entry transfers.
-const ENTRY_MAX: usize = 1 << 30;
+const ENTRY_MAX: usize = if cfg!(test) { 64 << 10 } else { 1 << 30 };
 
 impl Ring {
     /// Sets up a ring and starts its thread.
@@ -132,11 +133,6 @@ impl Shared {
         let one = 1_u64.to_ne_bytes();
         while rustix::io::write(&self.bell, &one) == Err(Errno::INTR) {}
     }
-
-    fn tell(&self, done: Done) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        done.tell();
-    }
 }
 
 /// The thread's side.
@@ -151,6 +147,9 @@ struct Driver {
     /// Swapped with the inbox, so that neither allocates once they have grown.
     taken: Vec<Job>,
     finished: Vec<(u64, i32)>,
+    /// Who waits for what has been answered. All are woken together, so that a thread that sleeps until one of them
+    /// is woken finds them all.
+    wakers: Vec<Waker>,
     /// Where the kernel writes the bell's count.
     bell_count: Box<[u8; 8]>,
     bell_armed: bool,
@@ -187,6 +186,7 @@ impl Driver {
             waiting: VecDeque::new(),
             taken: Vec::new(),
             finished: Vec::with_capacity(SLOTS + 1),
+            wakers: Vec::with_capacity(SLOTS),
             bell_count: Box::new([0; 8]),
             bell_armed: false,
         })
@@ -273,6 +273,12 @@ impl Driver {
             }
         }
         self.finished.clear();
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    fn answer(&mut self, done: Done) {
+        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+        self.wakers.extend(done.tell_quietly());
     }
 
     fn complete(&mut self, slot: usize, result: i32) {
@@ -286,7 +292,7 @@ impl Driver {
                 self.slots[slot].flight = Some(flight);
                 return self.push(slot);
             }
-            Ok(true) => self.shared.tell(flight.job.succeed()),
+            Ok(true) => self.answer(flight.job.succeed()),
             Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::AGAIN | Errno::INTR)) => {
                 // The kernel could not do it without waiting somewhere: a thread can.
                 self.shared.open.fetch_sub(1, Ordering::Relaxed);
@@ -295,7 +301,7 @@ impl Driver {
             Err(e) => {
                 let (op, offset, len) = flight.job.what();
                 let error = self.shared.disk.io(op, offset, len, e);
-                self.shared.tell(flight.job.fail(error));
+                self.answer(flight.job.fail(error));
             }
         }
         self.free.push(slot);
@@ -322,7 +328,8 @@ impl Driver {
             }
             let (op, offset, len) = flight.job.what();
             let source = io::Error::new(error.kind(), "the kernel refuses io_uring_enter");
-            self.shared.tell(flight.job.fail(self.shared.disk.io(op, offset, len, source)));
+            self.shared.open.fetch_sub(1, Ordering::Relaxed);
+            flight.job.fail(self.shared.disk.io(op, offset, len, source)).tell();
         }
         std::mem::forget(self.bell_count);
         std::mem::forget(self.ring);
@@ -442,7 +449,7 @@ impl Drop for AbortOnPanic {
 
 #[allow(clippy::disallowed_methods, reason = "driver: the ring is driven by a thread of its own")]
 fn spawn(shared: Arc<Shared>, tell: mpsc::SyncSender<io::Result<()>>) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("block-ring".into()).stack_size(256 << 10).spawn(move || {
+    std::thread::Builder::new().name("block-ring".into()).stack_size(512 << 10).spawn(move || {
         // Made here: the ring takes submissions only from the thread that made it.
         match Driver::new(shared) {
             Err(e) => drop(tell.send(Err(e))),
@@ -453,3 +460,6 @@ fn spawn(shared: Arc<Shared>, tell: mpsc::SyncSender<io::Result<()>>) -> io::Res
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

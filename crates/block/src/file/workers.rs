@@ -121,5 +121,5 @@ impl Shared {
 #[allow(clippy::disallowed_methods, reason = "driver: blocking system calls need threads of their own")]
 fn spawn(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    std::thread::Builder::new().name("block-io".into()).stack_size(256 << 10).spawn(move || shared.run())
+    std::thread::Builder::new().name("block-io".into()).stack_size(512 << 10).spawn(move || shared.run())
 }
