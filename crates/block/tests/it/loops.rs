@@ -20,6 +20,9 @@ pub(crate) struct Mounted {
 impl LoopDevice {
     /// A device of `size` bytes with sectors of `sector` bytes, or why there is none.
     pub(crate) fn new(size: u64, sector: u32) -> Result<Self, String> {
+        // Asked of the control device, not of losetup, whose words name a file that nobody knows.
+        let control = std::fs::OpenOptions::new().write(true).open("/dev/loop-control");
+        control.map_err(|e| format!("no loop devices: /dev/loop-control: {e}"))?;
         let file = NamedTempFile::new().map_err(|e| format!("no temporary file: {e}"))?;
         file.as_file().set_len(size).map_err(|e| format!("no file of {size} bytes: {e}"))?;
         let sector = sector.to_string();

@@ -2,6 +2,7 @@
 
 use block::{BlockDevice, BlockDeviceExt, Buf, Bufs, Durability};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use crate::disks::disks;
 
@@ -40,6 +41,7 @@ fn in_two(data: &[u8], cut: usize) -> Bufs {
 async fn play(device: &dyn BlockDevice, steps: &[Step]) {
     let grain = usize::try_from(device.geometry().logical_block).unwrap();
     let size = usize::try_from(device.geometry().size).unwrap();
+    device.write_zeroes(0, device.geometry().size).await.unwrap();
     let mut model = vec![0; size];
     let span = |block: u64, blocks: u64| {
         let start = usize::try_from(block).unwrap() * grain;
@@ -79,14 +81,16 @@ async fn play(device: &dyn BlockDevice, steps: &[Step]) {
     assert!(device.read_at(0, size).await.unwrap()[..] == model[..], "at the end");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_disk_is_a_vector_of_bytes(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        for disk in disks(BLOCKS * 4096) {
+#[test]
+fn every_disk_is_a_vector_of_bytes() {
+    let config = ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for disk in disks(BLOCKS * 4096) {
+        let mut runner = TestRunner::new(config.clone());
+        let result = runner.run(&steps(), |steps| {
             runtime.block_on(play(&*disk.device, &steps));
-        }
+            Ok(())
+        });
+        result.unwrap_or_else(|e| panic!("{}: {e}", disk.what));
     }
 }
