@@ -23,6 +23,13 @@ impl From<Result<Reply, Errno>> for Answer {
     }
 }
 
+/// The head of a call: the inode by the kernel's number, and who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) node: u64,
+    pub(crate) uid: u32,
+}
+
 /// The calls of one session.
 #[derive(Debug)]
 pub(crate) struct Calls<F> {
@@ -32,20 +39,21 @@ pub(crate) struct Calls<F> {
 }
 
 impl<F: Filesystem> Calls<F> {
-    /// Does one call. `node` is the kernel's number of the inode.
-    pub(crate) async fn call(&self, node: u64, call: Call) -> Answer {
+    /// Does one call.
+    pub(crate) async fn call(&self, caller: Caller, call: Call) -> Answer {
+        let ino = ino_of(caller.node, self.fs.root());
         match call {
-            Call::Lookup { name } => self.lookup(self.ino(node), &name).await,
+            Call::Lookup { name } => self.lookup(ino, &name).await,
             Call::ReadDir { handle, offset, room, plus } => {
                 let listing = Listing::new(clamp(room), plus, self.fs.root());
-                self.read_dir(self.ino(node), handle, offset, listing).await
+                self.read_dir(ino, handle, offset, listing).await
             }
-            other => self.plain(self.ino(node), other).await.into(),
+            other => self.plain(ino, caller.uid, other).await.into(),
         }
     }
 
     /// The calls that give the kernel no reference.
-    async fn plain(&self, ino: Ino, call: Call) -> Result<Reply, Errno> {
+    async fn plain(&self, ino: Ino, uid: u32, call: Call) -> Result<Reply, Errno> {
         let fs = &self.fs;
         match call {
             Call::GetAttr => fs.attributes(ino).await.map(|found| Reply::attributes(&found)),
@@ -58,7 +66,7 @@ impl<F: Filesystem> Calls<F> {
             Call::Read { handle, offset, len } => self.read(ino, handle, offset, len).await,
             Call::StatFs => fs.volume_stat().await.map(|stat| Reply::volume_stat(&stat)),
             Call::GetXattr { name, room } => Reply::sized(fs.xattr(ino, &name).await?, room),
-            Call::ListXattr { room } => Reply::sized(fs.xattr_names(ino).await?, room),
+            Call::ListXattr { room } => Reply::sized(visible(fs.xattr_names(ino).await?, uid), room),
             Call::Lseek { handle, offset, whence } => {
                 let what = match whence {
                     3 => Seek::Data,
@@ -127,13 +135,34 @@ impl<F: Filesystem> Calls<F> {
         }
         Ok(Reply::Data(data))
     }
+}
 
-    fn ino(&self, node: u64) -> Ino {
-        ino_of(node, self.fs.root())
+/// Names of xattrs without those that only root may know of.
+fn visible(names: Vec<u8>, uid: u32) -> Vec<u8> {
+    if uid == 0 {
+        return names;
     }
+    names
+        .split_inclusive(|&b| b == 0)
+        .filter(|name| !name.starts_with(b"trusted."))
+        .flatten()
+        .copied()
+        .collect()
 }
 
 /// A length from the kernel, bounded by what was agreed.
 fn clamp(len: u32) -> usize {
     usize::try_from(len.min(MAX_READ)).expect("1 MiB fits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trusted_names_are_for_root() {
+        let names = b"user.a\0trusted.b\0security.c\0".to_vec();
+        assert_eq!(visible(names.clone(), 0), names);
+        assert_eq!(visible(names, 1000), b"user.a\0security.c\0");
+    }
 }

@@ -5,7 +5,7 @@
 //!                           └────── reply ──────┘
 //! ```
 //!
-//! - [`Filesystem`]: what is asked of a filesystem; nothing in it knows FUSE.
+//! - [`Filesystem`]: what is asked of a filesystem; nothing in it knows FUSE. [`VolumeFs`] is an OCFS2 volume.
 //! - [`Mount`]: the mount point, by mount(2) as root and through fusermount3 as a user.
 //! - [`Session`]: reader threads that poll each call once and give those that wait to tokio. INTERRUPT is honoured:
 //!   a process that waits on a hung SAN dies by Ctrl-C and by SIGKILL.
@@ -28,18 +28,22 @@ mod lookups;
 mod mount;
 mod mountinfo;
 mod negotiate;
+mod options;
 mod reply;
 mod request;
 mod session;
 #[cfg(test)]
 mod tests;
 mod types;
+mod volume;
 
 pub use data::Data;
 pub use error::{MountError, SessionError};
 pub use fs::Filesystem;
 pub use listing::{DirEntry, Listing};
 pub use mount::{Mount, MountSpec};
+pub use options::{MountOptions, OptionError};
 pub use rustix::io::Errno;
 pub use session::{Config, Session, SessionEnd};
 pub use types::{Attr, Attributes, Entry, FileFlags, FileKind, Ino, Lookup, Opened, Seek, Time, VolumeStat};
+pub use volume::VolumeFs;

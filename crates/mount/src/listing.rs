@@ -46,6 +46,17 @@ impl Listing {
         self.bytes.len() + self.record_len(name_len) <= self.room
     }
 
+    /// How many entries with names of these lengths fit, one after the other.
+    pub fn fitting(&self, name_lens: impl IntoIterator<Item = usize>) -> usize {
+        let mut left = self.room - self.bytes.len();
+        let fits = |len: usize| {
+            let after = left.checked_sub(self.record_len(len));
+            left = after.unwrap_or(0);
+            after.is_some()
+        };
+        name_lens.into_iter().map(fits).take_while(|fits| *fits).count()
+    }
+
     /// Appends an entry. `entry` is heeded when [`Self::wants_inodes`]; without it (an inode that cannot be read,
     /// say) the name is listed all the same, and looking it up will tell.
     ///

@@ -20,6 +20,8 @@ pub(crate) struct Request<'a> {
     pub(crate) unique: u64,
     /// The kernel's number of the inode it is about; 0 where it is about none.
     pub(crate) node: u64,
+    /// Who asks.
+    pub(crate) uid: u32,
     pub(crate) message: Message<'a>,
 }
 
@@ -133,7 +135,7 @@ impl<'a> Request<'a> {
             Some(opcode) => Body { unique, opcode, bytes: body }.parse()?,
             None => Message::Call(Call::Unsupported),
         };
-        Ok(Self { unique, node: head.nodeid, message })
+        Ok(Self { unique, node: head.nodeid, uid: head.uid, message })
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::calls::{Answer, Calls};
+use crate::calls::{Answer, Caller, Calls};
 use crate::channel::{Channel, RequestBuf};
 use crate::inflight::{GivenUp, InFlight};
 use crate::lookups::Lookups;
@@ -178,7 +178,9 @@ impl<F: Filesystem> Shared<F> {
             Err(bad) => return refuse(channel, &bad),
         };
         match request.message {
-            Message::Call(call) => self.serve(channel, request.unique, request.node, call),
+            Message::Call(call) => {
+                self.serve(channel, request.unique, Caller { node: request.node, uid: request.uid }, call)
+            }
             Message::Forget { count } => self.forget(request.node, count),
             Message::BatchForget(records) => {
                 for record in records {
@@ -193,11 +195,11 @@ impl<F: Filesystem> Shared<F> {
     }
 
     /// Begins a call here, and goes on with it in a task if it has to wait.
-    fn serve(self: &Arc<Self>, channel: &Arc<Channel>, unique: u64, node: u64, call: Call) {
+    fn serve(self: &Arc<Self>, channel: &Arc<Channel>, unique: u64, caller: Caller, call: Call) {
         let responder =
             Responder { shared: Arc::clone(self), channel: Arc::clone(channel), unique, sent: false };
         let shared = Arc::clone(self);
-        let mut future = Box::pin(async move { shared.calls.call(node, call).await });
+        let mut future = Box::pin(async move { shared.calls.call(caller, call).await });
         // A panic must not take this thread along; the responder tells the caller.
         match catch_unwind(AssertUnwindSafe(|| poll_once(future.as_mut()))) {
             Ok(Poll::Ready(answer)) => {

@@ -135,4 +135,10 @@ impl Volume {
         let block = self.meta().get(ino, ino, BlockKind::Dinode).await?;
         Inode::parse(self.meta().volume(), block)
     }
+
+    /// Reads the inodes `inos` that are not cached, neighbours in one read, all at once; [`Self::inode`] then finds
+    /// them in memory. What cannot be read is left for it to report. The caller bounds the list.
+    pub async fn prefetch_inodes(&self, inos: impl IntoIterator<Item = BlockNum>) {
+        self.meta().prefetch(inos.into_iter().map(|ino| (ino, ino)), BlockKind::Dinode).await;
+    }
 }

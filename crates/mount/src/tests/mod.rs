@@ -1,6 +1,8 @@
 //! The transport as a whole: against a pretended kernel, and mounted for real.
 
 mod kernel;
+mod manifest;
 mod memfs;
 mod pretended;
 mod real;
+mod volumes;
