@@ -17,6 +17,7 @@ mod volumes;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// oxsan measured beside its peers.
 #[derive(Parser, Debug)]
@@ -47,8 +48,17 @@ struct Args {
     list: bool,
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
     let wanted =
         |name: &str| args.only.is_empty() || args.only.iter().any(|word| name.contains(word.as_str()));
     let cases: Vec<cases::Case> = cases::ALL.iter().filter(|case| wanted(case.name)).copied().collect();

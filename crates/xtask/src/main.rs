@@ -12,6 +12,7 @@ mod step;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// Chores of the workspace.
 #[derive(Parser)]
@@ -51,16 +52,26 @@ enum Chore {
     },
 }
 
-fn main() -> Result<std::process::ExitCode> {
-    let ok = std::process::ExitCode::SUCCESS;
-    match Args::parse().chore {
-        Chore::Test => checks::test().map(|()| ok),
-        Chore::Quick => checks::quick().map(|()| ok),
-        Chore::Soak => checks::soak().map(|()| ok),
-        Chore::Conformance { only } => checks::conformance(&only).map(|()| ok),
-        Chore::Bench { args } => checks::bench(&args).map(|()| ok),
-        Chore::Deps => layers::check().map(|()| ok),
-        Chore::Licences => licences::check().map(|()| ok),
-        Chore::Lab { what } => lab_cmd::run(what),
+fn main() -> ExitCode {
+    match run(Args::parse().chore) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn run(chore: Chore) -> Result<ExitCode> {
+    match chore {
+        Chore::Test => checks::test()?,
+        Chore::Quick => checks::quick()?,
+        Chore::Soak => checks::soak()?,
+        Chore::Conformance { only } => checks::conformance(&only)?,
+        Chore::Bench { args } => checks::bench(&args)?,
+        Chore::Deps => layers::check()?,
+        Chore::Licences => licences::check()?,
+        Chore::Lab { what } => return lab_cmd::run(what),
+    }
+    Ok(ExitCode::SUCCESS)
 }
