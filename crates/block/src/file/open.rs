@@ -22,6 +22,9 @@ const STATX_DIOALIGN: StatxFlags = StatxFlags::from_bits_retain(0x2000);
 /// A regular file is a disk with sectors of this many bytes.
 const FILE_SECTOR: u32 = 512;
 
+/// The grain of the page cache, which takes anything.
+const BUFFERED: u32 = 1;
+
 /// Opens `path` and learns everything about it.
 pub(super) fn open_disk(path: &Path, options: &OpenOptions) -> Result<Disk, BlockError> {
     let name = path.display().to_string();
@@ -60,11 +63,14 @@ pub(super) fn open_disk(path: &Path, options: &OpenOptions) -> Result<Disk, Bloc
     };
     geometry.read_only = options.read_only || block && sysfs(stat.st_rdev, "ro", "ro") == Some(1);
     let fs_block = u32::try_from(stat.st_blksize).unwrap_or(4096).max(FILE_SECTOR);
-    let (direct, grain) = choose_direct(options, kind, &fd, &geometry).map_err(failed)?;
-    if direct {
+    let mut grain = choose_grain(options, kind, &fd, &geometry).map_err(failed)?;
+    if grain > BUFFERED {
         // The same open file: a second open could meet another file under the name, and would need O_EXCL twice.
         let on = rustix::fs::fcntl_getfl(&fd).map_err(failed)? | OFlags::DIRECT;
-        rustix::fs::fcntl_setfl(&fd, on).map_err(failed)?;
+        match rustix::fs::fcntl_setfl(&fd, on) {
+            Err(Errno::INVAL) if options.direct == Direct::Auto => grain = BUFFERED,
+            result => result.map_err(failed)?,
+        }
     }
     Ok(Disk { name, fd, geometry, kind, grain, fs_block })
 }
@@ -127,14 +133,8 @@ fn sysfs(device: u64, disk: &str, partition: &str) -> Option<u64> {
     })
 }
 
-/// Whether to go past the page cache, and the grain that transfers must keep then (1 where they need keep none).
-fn choose_direct(
-    options: &OpenOptions,
-    kind: Kind,
-    fd: &OwnedFd,
-    geometry: &Geometry,
-) -> Result<(bool, u32), Errno> {
-    const BUFFERED: (bool, u32) = (false, 1);
+/// The grain that transfers must keep to go past the page cache, in bytes; [`BUFFERED`] where they are not to.
+fn choose_grain(options: &OpenOptions, kind: Kind, fd: &OwnedFd, geometry: &Geometry) -> Result<u32, Errno> {
     let wanted = match options.direct {
         Direct::Never => false,
         Direct::Always => true,
@@ -152,9 +152,9 @@ fn choose_direct(
         None => direct_grain(fd)?,
     };
     match (grain, options.direct) {
-        (Some(grain), Direct::Always) => Ok((true, grain)),
+        (Some(grain), Direct::Always) => Ok(grain),
         // All or nothing: direct and buffered writes that share a page can undo each other.
-        (Some(grain), _) if grain <= geometry.logical_block => Ok((true, grain)),
+        (Some(grain), _) if grain <= geometry.logical_block => Ok(grain),
         (None, Direct::Always) => Err(Errno::INVAL),
         _ => Ok(BUFFERED),
     }

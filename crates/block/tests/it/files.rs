@@ -153,6 +153,36 @@ fn an_exclusive_block_device_has_one_holder() {
 }
 
 #[tokio::test]
+async fn stable_reaches_the_medium_and_cached_does_not_wait_for_it() {
+    let home = match LoopDevice::new(1 << 20, 512) {
+        Ok(home) => home,
+        Err(why) => return skipped(&why),
+    };
+    let Some(mut before) = home.flushes() else { return skipped("this kernel does not count flushes") };
+    let mut flushed = || {
+        let now = home.flushes().unwrap();
+        now != std::mem::replace(&mut before, now)
+    };
+    for backend in BACKENDS {
+        let device = FileDevice::open(home.path(), options(Direct::Auto, backend)).unwrap();
+        flushed();
+        device.write_at(0, Buf::copy_of(&[1; 4096]), Durability::Cached).await.unwrap();
+        assert!(!flushed(), "{backend:?}: a cached write");
+        device.write_at(0, Buf::copy_of(&[2; 4096]), Durability::Stable).await.unwrap();
+        assert!(flushed(), "{backend:?}: a stable write");
+        let many = [3_u8; 8].map(|fill| Buf::copy_of(&[fill; 512]));
+        device.write(4096, many.into_iter().collect(), Durability::Stable).await.1.unwrap();
+        assert!(flushed(), "{backend:?}: a stable write of many buffers");
+        let odd = [100, 412].map(Buf::zeroed);
+        device.write(8192, odd.into_iter().collect(), Durability::Stable).await.1.unwrap();
+        assert!(flushed(), "{backend:?}: a stable write of odd buffers");
+        device.write_at(0, Buf::copy_of(&[1; 4096]), Durability::Cached).await.unwrap();
+        device.flush().await.unwrap();
+        assert!(flushed(), "{backend:?}: a flush");
+    }
+}
+
+#[tokio::test]
 async fn an_unfit_grain_is_buffered_or_refused_but_never_rewritten() {
     let home = TempDir::new().unwrap();
     let path = home.path().join("disk");

@@ -34,6 +34,14 @@ impl LoopDevice {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// How many times the kernel has flushed the device's cache, if this kernel counts it: the 16th number of the
+    /// block layer's `stat`.
+    pub(crate) fn flushes(&self) -> Option<u64> {
+        let name = self.path.file_name()?.to_str()?;
+        let stat = std::fs::read_to_string(format!("/sys/class/block/{name}/stat")).ok()?;
+        stat.split_whitespace().nth(15)?.parse().ok()
+    }
 }
 
 impl Mounted {
