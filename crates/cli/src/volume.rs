@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use block::{BlockDevice, FileDevice, OpenOptions};
 use clap::Args;
-use initiator::VolumeUrl;
+use initiator::{ChapEnv, IscsiDevice, NameSources, SessionOptions, VolumeUrl, find_initiator_name};
 
 /// The volume of a command, and how to reach it.
 #[derive(Args, Clone, Debug)]
@@ -25,6 +25,14 @@ pub(crate) struct InitiatorArgs {
     pub(crate) initiator_name: Option<String>,
 }
 
+impl InitiatorArgs {
+    /// How sessions of this command behave, under the name of this host.
+    pub(crate) fn session_options(&self) -> anyhow::Result<SessionOptions> {
+        let name = find_initiator_name(self.initiator_name.as_deref(), &NameSources::system())?;
+        Ok(SessionOptions::new(name))
+    }
+}
+
 /// What a command is going to do with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -36,10 +44,14 @@ pub(crate) enum Access {
 
 /// Opens the volume. For a LUN this connects, logs in and looks at it; call [`BlockDevice::close`] at the end.
 pub(crate) async fn open(args: &VolumeArgs, access: Access) -> anyhow::Result<Arc<dyn BlockDevice>> {
+    let read_only = access == Access::Read;
     if VolumeUrl::is_url(&args.volume) {
-        bail!("iscsi volumes are not built yet");
+        let url = VolumeUrl::parse(&args.volume, &ChapEnv::from_process())?;
+        let options = SessionOptions { read_only, ..args.initiator.session_options()? };
+        let device = IscsiDevice::open(&url, options).await;
+        return Ok(Arc::new(device.with_context(|| url.to_string())?));
     }
-    let options = OpenOptions { read_only: access == Access::Read, ..OpenOptions::default() };
+    let options = OpenOptions { read_only, ..OpenOptions::default() };
     let device = FileDevice::open(&args.volume, options).context("opening the volume")?;
     Ok(Arc::new(device))
 }

@@ -6,59 +6,37 @@
 //!
 //! As libiscsi reads it: options begin at the first `?`, login data ends at the first `@`, user and secret part at
 //! the first `%` (else the first `:`) and are taken as they stand; only the target name is percent-decoded. Options
-//! are `target_user`, `target_password`, `header_digest=crc32c|none`, `data_digest=crc32c|none` and
-//! `auth=md5|sha-256`. What libiscsi would pass over in silence (an unknown option, a user without a secret) is an
+//! are `target_user`, `target_password`, `header_digest=crc32c|none` and `data_digest=crc32c|none`. What libiscsi would pass over in silence (an unknown option, a user without a secret) is an
 //! error here.
 
 use std::fmt;
 
+use iscsi::{Credentials, Secret};
 use percent_encoding::percent_decode_str;
+use scsi::Lun;
 
-use crate::{IscsiName, NameError, PortalAddr, PortalError, Secret};
+use crate::{IscsiName, NameError, PortalAddr, PortalError};
 
 /// The form of a URL, for messages.
 const FORM: &str = "iscsi://[user%secret@]host[:port][,host2[:port]…]/target-name/lun";
 
-/// The highest LUN that flat addressing holds (SAM-5 4.7.7.3: 14 bits).
-const MAX_LUN: u16 = 0x3fff;
-
 /// A LUN of a target, where it is, and how to log in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct VolumeUrl {
     /// Where the target listens: one or more, in order of preference.
     pub portals: Vec<PortalAddr>,
     /// The target.
     pub target: IscsiName,
-    /// The LUN, 0 to 16383.
-    pub lun: u16,
+    /// The LUN.
+    pub lun: Lun,
     /// Who we are to the target, if it asks.
-    pub chap: Option<ChapLogin>,
+    pub chap: Option<Credentials>,
     /// Who the target must prove to be (mutual CHAP).
-    pub mutual_chap: Option<ChapLogin>,
-    /// The one CHAP digest to offer; all that we know when not given.
-    pub chap_method: Option<ChapMethod>,
+    pub mutual_chap: Option<Credentials>,
     /// Header digest to ask for; when not given, the target chooses and none is preferred.
     pub header_digest: Option<DigestWish>,
     /// Data digest to ask for; when not given, the target chooses and none is preferred.
     pub data_digest: Option<DigestWish>,
-}
-
-/// Name and secret of one side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChapLogin {
-    /// CHAP_N.
-    pub user: String,
-    /// What CHAP_R is made of.
-    pub secret: Secret,
-}
-
-/// The digest of CHAP (RFC 7143 12.1.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChapMethod {
-    /// CHAP_A 5.
-    Md5,
-    /// CHAP_A 7.
-    Sha256,
 }
 
 /// What the user wants of a digest.
@@ -71,7 +49,7 @@ pub enum DigestWish {
 }
 
 /// Login data from the environment, as libiscsi reads it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct ChapEnv {
     /// `LIBISCSI_CHAP_USERNAME`.
     pub user: Option<String>,
@@ -127,7 +105,7 @@ pub enum UrlError {
     #[error("the iscsi url names no lun")]
     NoLun,
     /// Not a LUN.
-    #[error("lun `{lun}` in the iscsi url is not a number from 0 to {MAX_LUN}")]
+    #[error("lun `{lun}` in the iscsi url is not a number from 0 to {}", Lun::MAX)]
     Lun {
         /// What stands there.
         lun: String,
@@ -180,7 +158,7 @@ impl UrlError {
             }
             Self::Target(source) => source.hint(),
             Self::UnknownOption { .. } => {
-                Some("known: target_user, target_password, header_digest, data_digest, auth")
+                Some("known: target_user, target_password, header_digest, data_digest")
             }
             Self::Scheme | Self::NoTarget | Self::NoLun | Self::Lun { .. } | Self::Portal { .. } => {
                 Some(FORM)
@@ -222,7 +200,6 @@ impl VolumeUrl {
             lun,
             chap,
             mutual_chap,
-            chap_method: options.chap_method,
             header_digest: options.header_digest,
             data_digest: options.data_digest,
         })
@@ -247,10 +224,11 @@ impl fmt::Display for VolumeUrl {
 #[derive(Default)]
 struct Options {
     target_user: Option<String>,
+    /// None also where it is given empty.
     target_secret: Option<Secret>,
+    has_target_secret: bool,
     header_digest: Option<DigestWish>,
     data_digest: Option<DigestWish>,
-    chap_method: Option<ChapMethod>,
 }
 
 impl Options {
@@ -260,10 +238,14 @@ impl Options {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let twice = match key {
                 "target_user" => options.target_user.replace(value.into()).is_some(),
-                "target_password" => options.target_secret.replace(Secret::new(value)).is_some(),
+                "target_password" => {
+                    options.has_target_secret = true;
+                    let twice = options.target_secret.is_some();
+                    options.target_secret = secret(value);
+                    twice
+                }
                 "header_digest" => options.header_digest.replace(digest("header_digest", value)?).is_some(),
                 "data_digest" => options.data_digest.replace(digest("data_digest", value)?).is_some(),
-                "auth" => options.chap_method.replace(chap_method(value)?).is_some(),
                 "iser" => return Err(UrlError::Iser),
                 _ => return Err(UrlError::UnknownOption { key: key.into() }),
             };
@@ -283,45 +265,39 @@ fn digest(key: &'static str, value: &str) -> Result<DigestWish, UrlError> {
     }
 }
 
-fn chap_method(value: &str) -> Result<ChapMethod, UrlError> {
-    match value {
-        "md5" => Ok(ChapMethod::Md5),
-        "sha-256" => Ok(ChapMethod::Sha256),
-        _ => Err(UrlError::OptionValue { key: "auth", value: value.into(), wanted: "md5 or sha-256" }),
-    }
-}
-
 /// The URL's own word goes before the environment's. A lone user or secret in the environment is no fault: it
 /// belongs to another program's URL.
-fn parse_login(login: Option<&str>, env: &ChapEnv) -> Result<Option<ChapLogin>, UrlError> {
-    let (user, secret) = match login {
+fn parse_login(login: Option<&str>, env: &ChapEnv) -> Result<Option<Credentials>, UrlError> {
+    let (name, own_secret) = match login {
         None => (None, None),
         Some(login) => match login.split_once('%').or_else(|| login.split_once(':')) {
-            Some((user, secret)) => (Some(user.to_owned()), Some(Secret::new(secret))),
+            Some((name, text)) => (Some(name.to_owned()), secret(text)),
             None => (Some(login.to_owned()), None),
         },
     };
-    let user = user.or_else(|| env.user.clone()).filter(|user| !user.is_empty());
-    let secret = secret.or_else(|| env.secret.clone()).filter(|secret| !secret.expose().is_empty());
-    match (user, secret) {
-        (Some(user), Some(secret)) => Ok(Some(ChapLogin { user, secret })),
+    let name = name.or_else(|| env.user.clone()).filter(|name| !name.is_empty());
+    match (name, own_secret.or_else(|| env.secret.clone())) {
+        (Some(name), Some(secret)) => Ok(Some(Credentials { name, secret })),
         (Some(user), None) if login.is_some() => Err(UrlError::NoSecret { user }),
         (None, Some(_)) if login.is_some() => Err(UrlError::NoUser),
         _ => Ok(None),
     }
 }
 
-fn parse_mutual(options: &Options, env: &ChapEnv, have_chap: bool) -> Result<Option<ChapLogin>, UrlError> {
-    let in_url = options.target_user.is_some() || options.target_secret.is_some();
-    let user =
-        options.target_user.clone().or_else(|| env.target_user.clone()).filter(|user| !user.is_empty());
-    let secret = options.target_secret.clone().or_else(|| env.target_secret.clone());
-    match (user, secret.filter(|secret| !secret.expose().is_empty())) {
-        (Some(user), Some(secret)) if have_chap => Ok(Some(ChapLogin { user, secret })),
+fn parse_mutual(options: &Options, env: &ChapEnv, have_chap: bool) -> Result<Option<Credentials>, UrlError> {
+    let in_url = options.target_user.is_some() || options.has_target_secret;
+    let name = options.target_user.clone().or_else(|| env.target_user.clone()).filter(|name| !name.is_empty());
+    match (name, options.target_secret.clone().or_else(|| env.target_secret.clone())) {
+        (Some(name), Some(secret)) if have_chap => Ok(Some(Credentials { name, secret })),
         (Some(_), Some(_)) if in_url => Err(UrlError::MutualAlone),
         _ if in_url => Err(UrlError::HalfMutual),
         _ => Ok(None),
     }
+}
+
+/// An empty secret is none, as for libiscsi.
+fn secret(text: &str) -> Option<Secret> {
+    (!text.is_empty()).then(|| Secret::new(text))
 }
 
 fn parse_hosts(hosts: &str) -> Result<Vec<PortalAddr>, UrlError> {
@@ -331,7 +307,7 @@ fn parse_hosts(hosts: &str) -> Result<Vec<PortalAddr>, UrlError> {
     hosts.split(',').enumerate().map(parse).collect()
 }
 
-fn parse_path(path: &str) -> Result<(IscsiName, u16), UrlError> {
+fn parse_path(path: &str) -> Result<(IscsiName, Lun), UrlError> {
     if path.is_empty() {
         return Err(UrlError::NoTarget);
     }
@@ -345,10 +321,9 @@ fn parse_path(path: &str) -> Result<(IscsiName, u16), UrlError> {
         return Err(UrlError::NoLun);
     }
     let digits = lun.bytes().all(|b| b.is_ascii_digit());
-    match lun.parse() {
-        Ok(number) if digits && number <= MAX_LUN => Ok((target, number)),
-        _ => Err(UrlError::Lun { lun: lun.into() }),
-    }
+    let number = lun.parse().ok().filter(|_| digits).and_then(|number| Lun::new(number).ok());
+    let number = number.ok_or_else(|| UrlError::Lun { lun: lun.into() })?;
+    Ok((target, number))
 }
 
 #[cfg(test)]

@@ -190,6 +190,11 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
         matches!(self.phase, Phase::Full)
     }
 
+    /// Whether the bytes received so far end with a whole PDU.
+    pub fn at_boundary(&self) -> bool {
+        self.framer.at_boundary()
+    }
+
     /// Commands in flight and waiting.
     pub fn in_flight(&self) -> usize {
         self.tasks.len()
