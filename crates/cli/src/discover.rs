@@ -44,7 +44,8 @@ pub(crate) fn run(args: &DiscoverArgs) -> anyhow::Result<ExitCode> {
 async fn ask(args: &DiscoverArgs) -> anyhow::Result<Vec<Discovered>> {
     let portal: PortalAddr = args.portal.parse().with_context(|| format!("portal `{}`", args.portal))?;
     let env = ChapEnv::from_process();
-    let login = |name: Option<String>, secret: Option<Secret>| Some(Credentials { name: name?, secret: secret? });
+    let login =
+        |name: Option<String>, secret: Option<Secret>| Some(Credentials { name: name?, secret: secret? });
     let chap = login(env.user, env.secret);
     let mutual = chap.as_ref().and_then(|_| login(env.target_user, env.target_secret));
     let options = args.initiator.session_options()?;

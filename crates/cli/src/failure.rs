@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use block::BlockError;
+use initiator::{ConnectError, InitiatorNameError, UrlError};
 
 /// Prints the error with its causes and its hint, and gives the exit status 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -15,5 +16,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 
 /// The hint of the first error in the chain that has one.
 fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    cause.downcast_ref::<BlockError>().and_then(BlockError::hint)
+    let disk = cause.downcast_ref::<BlockError>().and_then(BlockError::hint);
+    let url = || cause.downcast_ref::<UrlError>().and_then(UrlError::hint);
+    let name = || cause.downcast_ref::<InitiatorNameError>().and_then(InitiatorNameError::hint);
+    let connect = || cause.downcast_ref::<ConnectError>().and_then(ConnectError::hint);
+    disk.or_else(url).or_else(name).or_else(connect)
 }

@@ -1,6 +1,7 @@
 //! The `oxsan` command: each subcommand is a module with its `Args` and its `run`.
 #![forbid(unsafe_code)]
 
+mod discover;
 mod failure;
 mod perf;
 mod size;
@@ -20,6 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Ask an iSCSI portal for its targets.
+    Discover(discover::DiscoverArgs),
     /// Load a LUN, block device or file and measure it.
     Perf(perf::PerfArgs),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
 /// Runs one subcommand. What is asynchronous builds its runtime itself: `oxsan mount` must fork before it has one.
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Discover(args) => discover::run(&args),
         Command::Perf(args) => perf::run(&args),
     }
 }

@@ -67,7 +67,7 @@ impl IscsiDevice {
     }
 
     fn push(&self, request: Request) {
-        if let Err((request, why)) = self.queue.push(request) {
+        if let Some((request, why)) = self.queue.push(request) {
             request.finish(Err(BlockError::Unreachable { device: self.name.clone(), why }));
         }
     }

@@ -260,7 +260,9 @@ impl LunError {
     /// What an operator can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Missing { .. } => Some("check the number, and that the target maps it to this initiator name"),
+            Self::Missing { .. } => {
+                Some("check the number, and that the target maps it to this initiator name")
+            }
             Self::Changed { .. } => {
                 Some("the target was set up anew: nothing was written to the new unit; open the volume again")
             }

@@ -109,7 +109,9 @@ fn is_passing(code: AdditionalSense) -> bool {
 /// Says what an operator may want to know; the command itself is just sent again.
 fn note_attention(code: AdditionalSense) {
     match code {
-        AdditionalSense::POWER_ON | AdditionalSense::POWER_ON_OR_RESET | AdditionalSense::BUS_DEVICE_RESET => {
+        AdditionalSense::POWER_ON
+        | AdditionalSense::POWER_ON_OR_RESET
+        | AdditionalSense::BUS_DEVICE_RESET => {
             tracing::debug!("the unit was reset: {code}");
         }
         AdditionalSense::CAPACITY_DATA_CHANGED => {
@@ -191,7 +193,10 @@ mod tests {
         }
         let conflict = judge(&outcome(Status::ReservationConflict, None), true);
         assert_eq!(conflict, Judgement::Failed(ScsiFailure::Status(Status::ReservationConflict)));
-        assert_eq!(judge(&outcome(Status::CheckCondition, None), true), Judgement::Failed(ScsiFailure::NoSense));
+        assert_eq!(
+            judge(&outcome(Status::CheckCondition, None), true),
+            Judgement::Failed(ScsiFailure::NoSense)
+        );
     }
 
     #[test]
@@ -200,7 +205,10 @@ mod tests {
         assert_eq!(judge(&short, true), Judgement::Failed(ScsiFailure::Short { missing: 512 }));
         assert_eq!(judge(&short, false), Judgement::Done);
         let recovered = Sense::new(SenseKey::RecoveredError, AdditionalSense::NO_ADDITIONAL_SENSE);
-        let short = Outcome { residual: Residual::Underflow(512), ..outcome(Status::CheckCondition, Some(recovered)) };
+        let short = Outcome {
+            residual: Residual::Underflow(512),
+            ..outcome(Status::CheckCondition, Some(recovered))
+        };
         assert_eq!(judge(&short, true), Judgement::Failed(ScsiFailure::Short { missing: 512 }));
     }
 }

@@ -132,7 +132,9 @@ impl Probe<'_> {
         let answer = self.ask("INQUIRY", &command).await;
         let inquiry = match answer {
             Ok(data) => self.parsed("INQUIRY", Inquiry::parse(&data))?,
-            Err(LunError::Command { failure: ScsiFailure::Check(_), .. }) => return Err(self.missing().await),
+            Err(LunError::Command { failure: ScsiFailure::Check(_), .. }) => {
+                return Err(self.missing().await);
+            }
             Err(error) => return Err(error),
         };
         match (inquiry.qualifier, inquiry.device_type) {
@@ -140,7 +142,9 @@ impl Probe<'_> {
             (Qualifier::Connected, DeviceType::Controller) => {
                 Err(LunError::NotADisk { lun: self.lun, kind: 0x0c })
             }
-            (Qualifier::Connected, DeviceType::Other(kind)) => Err(LunError::NotADisk { lun: self.lun, kind }),
+            (Qualifier::Connected, DeviceType::Other(kind)) => {
+                Err(LunError::NotADisk { lun: self.lun, kind })
+            }
             _ => Err(self.missing().await),
         }
     }
@@ -306,7 +310,8 @@ impl Limits {
         };
         // The count of blocks has 32 bits in the CDBs.
         let most = |blocks: u64| blocks.clamp(1, u64::from(u32::MAX)).saturating_mul(block);
-        let write_same = most(if limits.max_write_same == 0 { MAX_WRITE_SAME } else { limits.max_write_same });
+        let write_same =
+            most(if limits.max_write_same == 0 { MAX_WRITE_SAME } else { limits.max_write_same });
         let write_same = write_same.min(MAX_WRITE_SAME_LEN);
         let discard = discard_way(capacity, limits, provisioning).map(|way| match way {
             Discard::Unmap => (way, most(limits.max_unmap_blocks.into())),

@@ -286,7 +286,8 @@ fn parse_login(login: Option<&str>, env: &ChapEnv) -> Result<Option<Credentials>
 
 fn parse_mutual(options: &Options, env: &ChapEnv, have_chap: bool) -> Result<Option<Credentials>, UrlError> {
     let in_url = options.target_user.is_some() || options.has_target_secret;
-    let name = options.target_user.clone().or_else(|| env.target_user.clone()).filter(|name| !name.is_empty());
+    let name =
+        options.target_user.clone().or_else(|| env.target_user.clone()).filter(|name| !name.is_empty());
     match (name, options.target_secret.clone().or_else(|| env.target_secret.clone())) {
         (Some(name), Some(secret)) if have_chap => Ok(Some(Credentials { name, secret })),
         (Some(_), Some(_)) if in_url => Err(UrlError::MutualAlone),

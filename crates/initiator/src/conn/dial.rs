@@ -218,12 +218,18 @@ fn policy(wish: Option<DigestWish>) -> DigestPolicy {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "driver: the session's id and the CHAP challenges are drawn here")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "driver: the session's id and the CHAP challenges are drawn here"
+)]
 fn random_isid() -> Isid {
     Isid::random(rand::random(), rand::random())
 }
 
-#[allow(clippy::disallowed_methods, reason = "driver: the session's id and the CHAP challenges are drawn here")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "driver: the session's id and the CHAP challenges are drawn here"
+)]
 fn seed() -> Seed {
     Seed::new(rand::random())
 }

@@ -81,7 +81,8 @@ fn payload(bytes: &[u8]) -> Payload<Chunk> {
 }
 
 fn scsi_request(lun: Lun, command: &Command, read_len: u32, write: Payload<Chunk>) -> ScsiRequest<Chunk> {
-    let cdb: Cdb = command.encode().expect("ranges are checked against the unit's size, counts against its limits");
+    let cdb: Cdb =
+        command.encode().expect("ranges are checked against the unit's size, counts against its limits");
     ScsiRequest {
         lun: u64::from_be_bytes(lun.encode()),
         cdb: cdb.padded().into(),

@@ -34,14 +34,14 @@ pub(crate) struct Found {
 }
 
 impl Queue {
-    /// Hands a request in, or gives it back with the reason.
-    pub(crate) fn push(&self, request: Request) -> Result<(), (Request, String)> {
+    /// Hands a request in; gives it back with the reason if it is refused.
+    pub(crate) fn push(&self, request: Request) -> Option<(Request, String)> {
         let mut state = self.lock();
         if state.closing {
-            return Err((request, "it was closed".into()));
+            return Some((request, "it was closed".into()));
         }
         if let Some(why) = &state.refusal {
-            return Err((request, why.clone()));
+            return Some((request, why.clone()));
         }
         state.requests.push(request);
         let waker = state.waker.take();
@@ -49,7 +49,7 @@ impl Queue {
         if let Some(waker) = waker {
             waker.wake();
         }
-        Ok(())
+        None
     }
 
     /// Moves all requests to the end of `into`, and has the task woken when more come.

@@ -12,10 +12,10 @@ use slab::Slab;
 
 use super::command;
 use super::request::{Action, Request, Share};
+use crate::ScsiFailure;
 use crate::conn::{Chunk, Loan, Sink};
 use crate::judge::{Judgement, is_unsupported, judge};
 use crate::probe::LunInfo;
-use crate::ScsiFailure;
 
 /// Most commands in flight.
 pub(super) const MAX_TASKS: usize = 1024;
@@ -240,7 +240,9 @@ impl Table {
                 let waited = request.since.map_or(Duration::ZERO, |since| self.now.duration_since(since));
                 if waited >= self.patience {
                     let failure = match failure {
-                        ScsiFailure::Status(status) => ScsiFailure::Busy { status, seconds: waited.as_secs() },
+                        ScsiFailure::Status(status) => {
+                            ScsiFailure::Busy { status, seconds: waited.as_secs() }
+                        }
                         other => other,
                     };
                     return self.fail(share, failure);
@@ -401,7 +403,9 @@ impl Sink for Table {
 fn block_error(device: &str, request: &Request, share: Share, failure: ScsiFailure) -> BlockError {
     let device = device.to_owned();
     if let ScsiFailure::Check(Sense {
-        key: SenseKey::DataProtect, code: AdditionalSense::WRITE_PROTECTED, ..
+        key: SenseKey::DataProtect,
+        code: AdditionalSense::WRITE_PROTECTED,
+        ..
     }) = failure
     {
         return BlockError::ReadOnly { device };
