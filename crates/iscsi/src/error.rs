@@ -69,6 +69,12 @@ pub enum SessionError {
         /// The limit, in milliseconds.
         millis: u64,
     },
+    /// A discovery session in which nothing happens.
+    #[error("the discovery session was silent for {seconds} s")]
+    Idle {
+        /// The limit, in seconds.
+        seconds: u64,
+    },
     /// The peer answers a logout with a refusal, or not at all.
     #[error("logout was not answered within {seconds} s")]
     LogoutTimeout {

@@ -110,6 +110,7 @@ pub struct Framer {
     /// Bytes of the present state that were taken already.
     have: usize,
     digest: [u8; 4],
+    pad: [u8; 3],
     crc: Crc,
     max_data: u32,
     header_digest: bool,
@@ -131,6 +132,7 @@ impl Framer {
             state: State::Bhs,
             have: 0,
             digest: [0; 4],
+            pad: [0; 3],
             crc: Crc::default(),
             max_data: DEFAULT_MAX_DATA,
             header_digest: false,
@@ -157,6 +159,11 @@ impl Framer {
     /// The present PDU's additional header segments.
     pub fn ahs(&self) -> &[u8] {
         &self.ahs
+    }
+
+    /// The padding behind the last data segment, at [`Piece::End`]: 0 to 3 bytes, seen not to be zero from LIO.
+    pub fn padding(&self) -> &[u8] {
+        self.pad.get(..pad_len(self.data_len())).unwrap_or_default()
     }
 
     /// Whether the stream stands between two PDUs.
@@ -221,14 +228,12 @@ impl Framer {
                     return Ok(Some(Piece::Data(part)));
                 }
                 State::Pad => {
-                    let want = pad_len(self.data_len()).saturating_sub(self.have);
-                    let part = take(input, want);
-                    self.have = self.have.saturating_add(part.len());
-                    if self.data_digest {
-                        self.crc.update(part);
-                    }
-                    if part.len() < want {
+                    let pad = self.pad.get_mut(..pad_len(usize_of(&self.bhs))).unwrap_or_default();
+                    if !fill(pad, &mut self.have, input) {
                         return Ok(None);
+                    }
+                    if self.data_digest {
+                        self.crc.update(pad);
                     }
                     let digest = self.data_digest && self.data_len() > 0;
                     self.enter(if digest { State::DataDigest } else { State::End });
@@ -255,7 +260,7 @@ impl Framer {
     }
 
     fn data_len(&self) -> usize {
-        usize::try_from(self.bhs.data_len()).unwrap_or(usize::MAX)
+        usize_of(&self.bhs)
     }
 
     fn check_lengths(&self) -> Result<(), FrameError> {
@@ -290,6 +295,10 @@ impl Framer {
         let (got, want) = (u32::from_le_bytes(self.digest), u32::from_le_bytes(self.crc.wire()));
         Err(FrameError::DataDigest { opcode: self.bhs.opcode, got, want, len: self.bhs.data_len() })
     }
+}
+
+fn usize_of(bhs: &RawBhs) -> usize {
+    usize::try_from(bhs.data_len()).unwrap_or(usize::MAX)
 }
 
 /// Bytes of padding behind a data segment of `len` bytes: 0 to 3.

@@ -11,6 +11,7 @@
 //! 4. **Receive**: give what arrived to `receive(now, &mut bytes)` until it returns `Ok(None)`. All bytes are taken
 //!    then. Data in events is borrowed from those bytes: copy it to its place at once. After other calls, look for
 //!    events with an empty slice (`solicit` makes one when all data is there already).
+//!    Stop receiving while more than a few MiB wait to be sent: a peer that asks without reading would fill memory.
 //! 5. **Time**: when it is due, call `handle_timeout(now)`.
 //! 6. Back to 2.
 //!

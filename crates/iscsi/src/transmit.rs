@@ -216,7 +216,7 @@ impl<B: AsRef<[u8]>> Transmit<B> {
                 crc.update(data);
             }
             self.push_small(data);
-            self.finish_data(crc, data.len());
+            self.finish_data(crc, data.len(), [0; 3]);
         }
     }
 
@@ -244,8 +244,7 @@ impl<B: AsRef<[u8]>> Transmit<B> {
     }
 
     /// Padding and digest behind a data segment of `len` bytes.
-    fn finish_data(&mut self, mut crc: Crc, len: usize) {
-        let pad = [0; 3];
+    fn finish_data(&mut self, mut crc: Crc, len: usize, pad: [u8; 3]) {
         let pad = pad.get(..pad_len(len)).unwrap_or_default();
         if !pad.is_empty() {
             self.push_small(pad);
@@ -261,7 +260,19 @@ impl<B: AsRef<[u8]> + Clone> Transmit<B> {
     /// Queues a PDU with a range of a payload, by reference. Its data length is set here.
     ///
     /// The range must lie within the payload; callers check what a peer asks for first.
-    pub fn push_data(&mut self, mut bhs: impl Bhs, ahs: &[u8], data: &Payload<B>, range: Range<usize>) {
+    pub fn push_data(&mut self, bhs: impl Bhs, ahs: &[u8], data: &Payload<B>, range: Range<usize>) {
+        self.push_padded(bhs, ahs, data, range, [0; 3]);
+    }
+
+    /// As [`Self::push_data`], with padding as received: for what repeats a PDU byte by byte.
+    pub fn push_padded(
+        &mut self,
+        mut bhs: impl Bhs,
+        ahs: &[u8],
+        data: &Payload<B>,
+        range: Range<usize>,
+        pad: [u8; 3],
+    ) {
         let len = range.end.min(data.len()).saturating_sub(range.start);
         bhs.set_data_len(u32::try_from(len).unwrap_or(u32::MAX));
         self.push_header(&bhs, ahs);
@@ -281,7 +292,7 @@ impl<B: AsRef<[u8]> + Clone> Transmit<B> {
                 self.chunks.push_back(Chunk::Shared(buf.clone(), part));
             }
         });
-        self.finish_data(crc, len);
+        self.finish_data(crc, len, pad);
     }
 }
 

@@ -118,8 +118,10 @@ pub(super) fn check_config(config: &InitiatorConfig) -> Result<(), TextError> {
             return Err(TextError::BadValue { key: "CHAP_N", value, want: "a name of 1 to 255 bytes" });
         }
     }
-    if config.target_credentials.is_some() && config.credentials.is_none() {
-        return Err(TextError::Missing { key: "CHAP_N" });
+    match (&config.credentials, &config.target_credentials) {
+        (None, Some(_)) => return Err(TextError::Missing { key: "CHAP_N" }),
+        (Some(own), Some(theirs)) if own.secret.same(&theirs.secret) => return Err(TextError::SameSecret),
+        _ => {}
     }
     Ok(())
 }
@@ -140,14 +142,15 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
         }
         let next = if login.stage == Stage::Security {
             login.asked = Asked::Method;
-            // A target that must prove itself cannot do so by None.
-            out.push("AuthMethod", if config.target_credentials.is_some() { "CHAP" } else { "CHAP,None" });
-            Stage::Operational
+            // A target that must prove itself cannot do so by None, and has to stay in this stage for it.
+            let mutual = config.target_credentials.is_some();
+            out.push("AuthMethod", if mutual { "CHAP" } else { "CHAP,None" });
+            (!mutual).then_some(Stage::Operational)
         } else {
             login.offer(&mut out);
-            Stage::FullFeature
+            Some(Stage::FullFeature)
         };
-        self.push_login(Some(next), out.as_bytes());
+        self.push_login(next, out.as_bytes());
     }
 
     fn push_login(&mut self, next: Option<Stage>, text: &[u8]) {
@@ -385,7 +388,8 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
             self.push_login(Some(Stage::FullFeature), out.as_bytes());
             return Ok(());
         }
-        if !out.as_bytes().is_empty() {
+        // In discovery, what a target says of keys that mean nothing there need not be answered.
+        if !out.as_bytes().is_empty() && self.config.session_type == SessionType::Normal {
             return Err(SessionError::Unexpected {
                 pdu: Opcode::LoginResponse,
                 when: "with the T bit and keys that want an answer",

@@ -20,6 +20,7 @@ use crate::pdu::{
 };
 use crate::text::{Params, TextBuf, TextError, TextWriter};
 use crate::transmit::Transmit;
+use crate::types::SessionType;
 
 pub(crate) use login::ChapValues;
 use login::Login;
@@ -364,6 +365,10 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
     }
 
     fn ping_due(&self) -> Option<Instant> {
+        // A discovery session knows text and logout alone (RFC 7143, 4.3).
+        if self.config.session_type == SessionType::Discovery {
+            return None;
+        }
         match self.ping {
             Some((_, sent)) => sent.max(self.last_received).checked_add(self.config.ping_timeout),
             None => self.last_received.checked_add(self.config.ping_interval?),

@@ -393,12 +393,25 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
         };
         let refused: &RawBhs = zerocopy::transmute_ref!(refused);
         let (opcode, itt) = (refused.opcode, refused.itt.get());
-        if refused.opcode() == Some(Opcode::ScsiCommand) && self.tasks.get(Task(itt)).is_some() {
-            let verdict = Verdict::Rejected(reason);
-            self.finish(Task(itt), verdict, 0, Vec::new(), Residual::None, Residual::None);
-        } else {
-            self.events.push_back(Event::Rejected { reason, opcode });
+        let managed = self.managed.iter().position(|managed| managed.itt == itt);
+        match (refused.opcode(), managed) {
+            (Some(Opcode::ScsiCommand), _) if self.tasks.get(Task(itt)).is_some() => {
+                let verdict = Verdict::Rejected(reason);
+                self.finish(Task(itt), verdict, 0, Vec::new(), Residual::None, Residual::None);
+                return Ok(());
+            }
+            (Some(Opcode::TaskRequest), Some(at)) => {
+                let function = self.managed.remove(at).function;
+                let response = TaskResponse::Rejected;
+                self.events.push_back(Event::TaskManagement { itt, function, response });
+                return Ok(());
+            }
+            (Some(Opcode::TextRequest), _) => self.text = None,
+            // A target that answers at all is alive.
+            (Some(Opcode::NopOut), _) => self.ping = None,
+            _ => {}
         }
+        self.events.push_back(Event::Rejected { reason, opcode });
         Ok(())
     }
 

@@ -11,7 +11,7 @@ pub use event::{
 };
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::chap::Seed;
 use crate::error::SessionError;
@@ -29,6 +29,9 @@ use task::Tasks;
 
 /// Longest text of one request, in bytes.
 const MAX_REQUEST_TEXT: usize = 64 * 1024;
+
+/// How long a discovery session may be silent.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where the connection stands.
 #[derive(Debug)]
@@ -139,6 +142,8 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
         match &self.phase {
             Phase::Login(login) => Some(login.deadline),
             Phase::Closed => None,
+            // A discovery session knows no pings of the target, and ends when nothing comes.
+            Phase::Full if self.discovery => self.last_received.checked_add(DISCOVERY_TIMEOUT),
             Phase::Full => match self.ping {
                 Some((_, sent)) => sent.max(self.last_received).checked_add(self.config.ping_timeout),
                 None => self.last_received.checked_add(self.config.ping_interval?),
@@ -159,6 +164,7 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
                 Err(SessionError::LoginTimeout { seconds: self.config.login_timeout.as_secs() })
             }
             Phase::Closed => Ok(()),
+            Phase::Full if self.discovery => Err(SessionError::Idle { seconds: DISCOVERY_TIMEOUT.as_secs() }),
             Phase::Full if self.ping.is_some() => {
                 let millis = u64::try_from(self.config.ping_timeout.as_millis()).unwrap_or(u64::MAX);
                 Err(SessionError::PingTimeout { millis })

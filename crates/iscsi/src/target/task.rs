@@ -62,7 +62,7 @@ pub(super) struct Tasks {
 }
 
 /// How many ended commands are remembered for their late data.
-const MAX_DRAINED: usize = 1024;
+const MAX_DRAINED: usize = 256;
 
 impl Tasks {
     pub(super) fn new() -> Self {
@@ -123,7 +123,7 @@ impl Tasks {
         self.free.push(u16::try_from(task.index()).unwrap_or(0));
         self.by_itt.remove(&flight.itt);
         self.immediate = self.immediate.saturating_sub(usize::from(flight.immediate));
-        if flight.open || flight.arriving || !flight.solicited.is_empty() {
+        if flight.open || !flight.solicited.is_empty() {
             self.drain(flight.itt);
         }
         Some(flight)

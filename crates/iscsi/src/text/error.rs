@@ -78,6 +78,9 @@ pub enum TextError {
         /// The key.
         key: &'static str,
     },
+    /// CHAP in both directions with one secret: whoever hears one direction could play the other.
+    #[error("the same CHAP secret is set for both directions")]
+    SameSecret,
     /// The answer is none that the offer allows.
     #[error("`{key}={answer}` does not answer the offer `{offer}`")]
     BadAnswer {
@@ -99,6 +102,9 @@ impl TextError {
             }
             Self::BadAnswer { key: "AuthMethod", .. } => {
                 Some("one end asks for CHAP and the other does not know a secret: set it on both")
+            }
+            Self::SameSecret => {
+                Some("choose another secret for the target's proof of itself (RFC 7143, 9.2.1)")
             }
             Self::TooMuch { .. } => {
                 Some("a discovery with very many targets: ask for one target by its name")

@@ -268,6 +268,8 @@ impl Negotiator {
                 let known = value.split(',').any(|word| word == "RFC3720");
                 out.push(key.name(), if known { "RFC3720" } else { "Reject" });
             }
+            // The answer to a question never asked wants none.
+            Rule::Obsolete { .. } if matches!(value, "No" | "Reject") && self.role == Role::Initiator => {}
             Rule::Obsolete { answer } => out.push(key.name(), answer),
             // Names and aliases: login has read them.
             Rule::Text | Rule::Security => {}

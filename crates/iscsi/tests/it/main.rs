@@ -5,5 +5,11 @@
     reason = "tests: patterns of numbers, and a panic is a failure"
 )]
 
+mod bad_input;
+mod capture;
+mod decode;
 mod pair;
+mod random;
+mod replay_initiator;
+mod replay_target;
 mod sessions;

@@ -167,11 +167,15 @@ impl Pair {
             TargetEvent::Command { task, command } if self.hold => self.held.push((task, command)),
             TargetEvent::Command { task, command } => self.command(task, &command),
             TargetEvent::DataOut { task, offset, data } => {
-                let write = self.writes.get_mut(&task).unwrap();
-                write.buf[offset as usize..][..data.len()].copy_from_slice(data);
+                // What came unasked may be more than the CDB asks for.
+                let write = self.writes.get_mut(&task);
+                let place = write.and_then(|write| write.buf.get_mut(offset as usize..));
+                for (to, from) in place.into_iter().flatten().zip(data) {
+                    *to = *from;
+                }
             }
             TargetEvent::WriteReady { task } => {
-                let write = self.writes.remove(&task).unwrap();
+                let Some(write) = self.writes.remove(&task) else { return Ok(()) };
                 self.disk[write.lba * BLOCK..][..write.buf.len()].copy_from_slice(&write.buf);
                 self.target.respond(task, &Response::good());
             }
@@ -197,14 +201,18 @@ impl Pair {
         let cdb = command.cdb.as_bytes();
         let lba = u32::from_be_bytes(cdb[2..6].try_into().unwrap()) as usize;
         let len = usize::from(u16::from_be_bytes(cdb[7..9].try_into().unwrap())) * BLOCK;
+        let fits = lba * BLOCK + len <= self.disk.len();
         match cdb[0] {
+            0x28 | 0x2a if !fits => {
+                self.target.respond(task, &Response::check_condition(vec![0x70, 0, 5, 0, 0, 0, 0, 0]));
+            }
             0x00 => self.target.respond(task, &Response::good()),
             0x28 => {
                 let data = Bytes::copy_from_slice(&self.disk[lba * BLOCK..][..len]);
                 self.target.respond(task, &Response::read(data));
             }
             0x2a => {
-                self.writes.insert(task, Write { lba, buf: vec![0; len.max(command.write_len as usize)] });
+                self.writes.insert(task, Write { lba, buf: vec![0; len] });
                 self.target.solicit(task, len as u32);
             }
             _ => self.target.respond(task, &Response::check_condition(vec![0x70, 0, 5, 0, 0, 0, 0, 0])),
