@@ -1,13 +1,16 @@
 //! Loop devices: real block devices, with sectors of the size we choose. They need root.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::{NamedTempFile, TempDir};
 
-/// A loop device over a file of its own; gone when dropped.
+/// A loop device over a file of its own; gone when dropped, and when the test is killed: it was detached while it
+/// was open, so the kernel lets go of it with the last who has it open.
 pub(crate) struct LoopDevice {
     path: PathBuf,
+    _held: File,
     _file: NamedTempFile,
 }
 
@@ -21,14 +24,18 @@ impl LoopDevice {
     /// A device of `size` bytes with sectors of `sector` bytes, or why there is none.
     pub(crate) fn new(size: u64, sector: u32) -> Result<Self, String> {
         // Asked of the control device, not of losetup, whose words name a file that nobody knows.
-        let control = std::fs::OpenOptions::new().write(true).open("/dev/loop-control");
+        let control = File::options().write(true).open("/dev/loop-control");
         control.map_err(|e| format!("no loop devices: /dev/loop-control: {e}"))?;
         let file = NamedTempFile::new().map_err(|e| format!("no temporary file: {e}"))?;
         file.as_file().set_len(size).map_err(|e| format!("no file of {size} bytes: {e}"))?;
         let sector = sector.to_string();
         let args = ["--find", "--show", "--sector-size", sector.as_str()];
         let path = run(Command::new("losetup").args(args).arg(file.path()))?;
-        Ok(Self { path: path.trim().into(), _file: file })
+        let path = PathBuf::from(path.trim());
+        let held = File::open(&path);
+        run(Command::new("losetup").arg("--detach").arg(&path))?;
+        let held = held.map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Self { path, _held: held, _file: file })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -56,12 +63,6 @@ impl Mounted {
 
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
-    }
-}
-
-impl Drop for LoopDevice {
-    fn drop(&mut self) {
-        let _ = run(Command::new("losetup").arg("--detach").arg(&self.path));
     }
 }
 
