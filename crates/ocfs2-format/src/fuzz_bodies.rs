@@ -156,6 +156,7 @@ fn xattrs(entries: &XattrEntries<'_>) {
                 keep((acl_to_vfs(bytes), acl_from_vfs(bytes)));
             }
             XattrValue::Outside { root, .. } => extents(&root.list),
+            XattrValue::Cut(corrupt) => keep(corrupt.to_string()),
         }
     }
     keep((entries.bucket_key(), entries.num_buckets(), entries.find(xattr::NameIndex::USER, b"a")));

@@ -287,46 +287,21 @@ impl Superblock {
     /// # Errors
     /// [`Corrupt`] when any check fails. The feature words are not judged: see [`Self::access`].
     pub fn parse(size: BlockSize, block: BlockNum, data: &[u8]) -> Result<Self, Corrupt> {
-        let fail = |what| Err(Corrupt { block, what });
         let dinode = dinode(block, data)?;
         let raw = body(block, data)?;
-        let (major, minor) = (raw.major_rev_level.get(), raw.minor_rev_level.get());
-        if (major, minor) != (0, 90) {
-            return fail(Check::Revision { major, minor });
-        }
-        let found = raw.blocksize_bits.get();
-        if BlockSize::from_bits(found) != Some(size) {
-            return fail(Check::BlockSizeBits { found, expected: size.bits() });
-        }
-        let found = raw.clustersize_bits.get();
-        let Some(cluster_size) = ClusterSize::from_bits(found) else {
-            return fail(Check::ClusterSizeBits { found });
-        };
-        let max_slots = raw.max_slots.get();
-        if !(1..=255).contains(&max_slots) && raw.feature_incompat.get() & 2 == 0 {
-            return fail(Check::MaxSlots { found: max_slots });
-        }
-        let clusters = Clusters(dinode.clusters.get());
-        if clusters.0 == 0 {
-            return fail(Check::NoClusters);
-        }
-        let geometry = Geometry { block_size: size, cluster_size, clusters };
+        let geometry = geometry(size, dinode, raw).map_err(|what| Corrupt { block, what })?;
         let features = Features {
             compat: Compat::from_bits_retain(raw.feature_compat.get()),
             incompat: Incompat::from_bits_retain(raw.feature_incompat.get()),
             ro_compat: RoCompat::from_bits_retain(raw.feature_ro_compat.get()),
         };
-        let found = raw.xattr_inline_size.get();
-        if usize::from(found) > size.room(0xd0, 1) {
-            return fail(Check::XattrInlineSize { found, block_size: size.bytes() });
-        }
         let this = Self {
             geometry,
             features,
             root: BlockNum(raw.root_blkno.get()),
             system_dir: BlockNum(raw.system_dir_blkno.get()),
             first_cluster_group: BlockNum(raw.first_cluster_group.get()),
-            max_slots,
+            max_slots: raw.max_slots.get(),
             fs_generation: dinode.fs_generation.get(),
             uuid: Uuid(raw.uuid),
             uuid_hash: raw.uuid_hash.get(),
@@ -337,7 +312,7 @@ impl Superblock {
                 global_heartbeat: raw.cluster_flags & 1 != 0,
                 name: raw.cluster_name,
             }),
-            xattr_inline_size: found,
+            xattr_inline_size: raw.xattr_inline_size.get(),
             errors_seen: raw.state.get() & 1 != 0,
             tunefs_flag: raw.tunefs_flag.get(),
             last_check: raw.lastcheck.get(),
@@ -422,6 +397,36 @@ fn body(block: BlockNum, data: &[u8]) -> Result<&RawSuperblock, Corrupt> {
     let short = Corrupt { block, what: Check::Short { structure, len: data.len(), want } };
     let tail = data.get(size_of::<RawDinode>()..).ok_or(short)?;
     RawSuperblock::ref_from_prefix(tail).map(|(raw, _)| raw).map_err(|_| short)
+}
+
+/// Checks revision, sizes and counts.
+fn geometry(size: BlockSize, dinode: &RawDinode, raw: &RawSuperblock) -> Result<Geometry, Check> {
+    let (major, minor) = (raw.major_rev_level.get(), raw.minor_rev_level.get());
+    if (major, minor) != (0, 90) {
+        return Err(Check::Revision { major, minor });
+    }
+    let found = raw.blocksize_bits.get();
+    if BlockSize::from_bits(found) != Some(size) {
+        return Err(Check::BlockSizeBits { found, expected: size.bits() });
+    }
+    let found = raw.clustersize_bits.get();
+    let Some(cluster_size) = ClusterSize::from_bits(found) else {
+        return Err(Check::ClusterSizeBits { found });
+    };
+    let found = raw.max_slots.get();
+    // A heartbeat device has no slots; it is refused for what it is, not for this.
+    let heartbeat = raw.feature_incompat.get() & Incompat::HEARTBEAT_DEV.bits() != 0;
+    if !(1..=255).contains(&found) && !heartbeat {
+        return Err(Check::MaxSlots { found });
+    }
+    let found = raw.xattr_inline_size.get();
+    if usize::from(found) > size.room(0xd0, 1) {
+        return Err(Check::XattrInlineSize { found, block_size: size.bytes() });
+    }
+    match Clusters(dinode.clusters.get()) {
+        Clusters(0) => Err(Check::NoClusters),
+        clusters => Ok(Geometry { block_size: size, cluster_size, clusters }),
+    }
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {

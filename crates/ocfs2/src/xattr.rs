@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ocfs2_format::xattr::{BUCKET_LEN, NameIndex, acl_to_vfs, name_hash};
 use ocfs2_format::{
-    BlockKind, BlockNum, CharSign, Extent, Tree, XattrBlock, XattrBody, XattrEntries, XattrEntry, XattrValue,
+    BlockKind, BlockNum, CharSign, Corrupt, Extent, Tree, XattrBlock, XattrBody, XattrEntries, XattrEntry,
+    XattrValue,
 };
 
 use crate::meta_block::MetaBlock;
@@ -28,6 +29,7 @@ pub struct Xattr {
 enum Value {
     Local(Vec<u8>),
     Outside { size: u64, tree: ExtentTree },
+    Cut(Corrupt),
 }
 
 impl Xattr {
@@ -38,6 +40,7 @@ impl Xattr {
             XattrValue::Outside { size, root } => {
                 Value::Outside { size, tree: ExtentTree::new(owner, Tree::XattrValue, &root.list) }
             }
+            XattrValue::Cut(corrupt) => Value::Cut(corrupt),
         };
         Some(Self { name: entry.full_name()?, index: entry.index, value })
     }
@@ -113,6 +116,7 @@ impl Volume {
             Value::Outside { size, .. } if *size > MAX_VALUE => {
                 return Err(Error::ValueSize { ino, size: *size, max: MAX_VALUE });
             }
+            Value::Cut(corrupt) => return Err((*corrupt).into()),
             Value::Outside { size, tree } => self.read_tree(tree, 0, *size).await?.to_vec(),
         };
         if xattr.index.is_acl() {

@@ -124,3 +124,13 @@ fn a_backup_names_its_own_block() {
     assert!(matches!(Superblock::probe_backup(offset, &primary[8192..]), Err(ProbeError::Corrupt(_))));
     assert_eq!(Superblock::probe_backup(offset, &[0; 4096]), Err(ProbeError::NoBackup { offset }));
 }
+
+#[test]
+fn a_heartbeat_device_is_refused_by_name() {
+    let head = head(|_, s| {
+        s.feature_incompat = U32::new(2);
+        s.max_slots = U16::new(0);
+        s.root_blkno = U64::new(0);
+    });
+    assert_eq!(probe(&head).unwrap().access(), Err(Refused::HeartbeatDevice));
+}

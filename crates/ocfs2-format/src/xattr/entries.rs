@@ -72,12 +72,13 @@ pub struct XattrEntry<'a> {
 }
 
 impl XattrEntry<'_> {
-    /// Length of the value on disk.
+    /// Length of the value on disk; 0 for one that was cut.
     #[must_use]
     pub fn value_len(&self) -> u64 {
         match self.value {
             XattrValue::Local(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             XattrValue::Outside { size, .. } => size,
+            XattrValue::Cut(_) => 0,
         }
     }
 
@@ -187,9 +188,12 @@ impl<'a> XattrEntries<'a> {
         } else {
             let root = XattrValueRoot::parse(&input, value_at)?;
             let clusters = root.clusters;
-            let enough = self.volume.geometry.clusters_for(size) <= u64::from(clusters);
-            input.ensure(enough, Check::XattrValueSize { structure, index, size, clusters })?;
-            XattrValue::Outside { size, root }
+            if self.volume.geometry.clusters_for(size) <= u64::from(clusters) {
+                XattrValue::Outside { size, root }
+            } else {
+                let what = Check::XattrValueSize { structure, index, size, clusters };
+                XattrValue::Cut(Corrupt { block: self.block, what })
+            }
         };
         Ok(XattrEntry {
             hash: raw.name_hash.get(),

@@ -65,6 +65,9 @@ pub enum XattrValue<'a> {
         /// Where.
         root: XattrValueRoot<'a>,
     },
+    /// Its clusters cannot hold its length: the machine died while the value was being removed or made, in several
+    /// transactions. The value cannot be had; the attributes beside it are not touched by this.
+    Cut(Corrupt),
 }
 
 /// Bytes that a name and its value take in the name-and-value area.
