@@ -28,7 +28,7 @@ pub use dir::{Accel, LabDir};
 pub use error::LabError;
 pub use net::{NETS, NODES, Network};
 pub use node::{Node, Report, Running, Status};
-pub use programs::{HostProgram, Link, build_c, build_oxsan, wait_until};
+pub use programs::{HostProgram, build_c, build_oxsan, wait_until};
 
 use std::ffi::OsStr;
 use std::path::Path;

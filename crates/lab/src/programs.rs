@@ -5,39 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How oxsan is linked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// With everything inside, as it goes into a node that has no libraries.
-    Static,
-    /// As it is built for the host.
-    Dynamic,
-}
-
-/// Builds the `oxsan` program (a moment when it is built already) and answers with its path.
+/// Builds the `oxsan` program for release, linked statically, so that it runs in a node too (a moment when it is built
+/// already), and answers with its path.
 ///
 /// # Errors
-/// When cargo fails; what it says goes to standard error.
-pub fn build_oxsan(link: Link) -> Result<PathBuf, LabError> {
-    const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+/// When cargo fails.
+pub fn build_oxsan() -> Result<PathBuf, LabError> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    // Joined, because the variable may hold a path relative to the root; an absolute one stays as it is.
-    let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "cli", "--bin", "oxsan"]).current_dir(&root);
-    let dir = match link {
-        Link::Dynamic => target.join("debug"),
-        Link::Static => {
-            // A target directory of its own: other flags would throw the host's build away, again and again.
-            let own = target.join("static");
-            command.env("RUSTFLAGS", "-C target-feature=+crt-static").args(["--target", TRIPLE]);
-            command.arg("--target-dir").arg(&own);
-            own.join(TRIPLE).join("debug")
-        }
-    };
-    tool::output(&mut command)?;
-    Ok(dir.join("oxsan"))
+    // From the root, because CARGO_TARGET_DIR may be relative to it.
+    let path = tool::output(Command::new("scripts/build-static").current_dir(&root))?;
+    Ok(PathBuf::from(path.trim()))
 }
 
 /// Compiles a C program statically, so that it runs in a node.

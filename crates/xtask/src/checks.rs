@@ -12,8 +12,17 @@ const QUICK: &str = "not (package(lab) or package(mount) or test(/_as_root$/))";
 pub(crate) fn test() -> Result<()> {
     let mut steps = Steps::default();
     fast_steps(&mut steps);
+    // Before the tests, so that no test's time limit has to cover a build or a download.
+    steps.run("program", || {
+        println!("program: {}", lab::build_oxsan()?.display());
+        Ok(())
+    });
     if lab::is_root() {
-        steps.run("lab", make_lab_ready);
+        steps.run("lab", || {
+            let dir = lab::LabDir::ready()?;
+            println!("lab: {} under {:?}", dir.initrd().display(), dir.accel());
+            Ok(())
+        });
     }
     let mut counts = nextest::Counts::default();
     steps.run("tests", || {
@@ -54,7 +63,7 @@ pub(crate) fn soak() -> Result<()> {
 
 /// libiscsi's suite against our target.
 pub(crate) fn conformance(only: &[String]) -> Result<()> {
-    let program = lab::build_oxsan(lab::Link::Dynamic)?;
+    let program = lab::build_oxsan()?;
     let result = lab::conformance::run(&program, only, &mut |line| println!("{line}"))?;
     println!("{result}");
     anyhow::ensure!(result.failed + result.hung == 0 && result.passed > 0, "the target does not conform");
@@ -63,19 +72,10 @@ pub(crate) fn conformance(only: &[String]) -> Result<()> {
 
 /// oxsan beside its peers, everything built for release.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
-    sh(cargo().args([
-        "build",
-        "--release",
-        "--quiet",
-        "--locked",
-        "--package",
-        "cli",
-        "--package",
-        "bench",
-    ]))?;
+    sh(cargo().args(["build", "--release", "--quiet", "--locked", "--package", "bench"]))?;
     let target = metadata::target_dir(&metadata::load()?)?;
     let mut bench = Command::new(target.join("release/bench"));
-    bench.arg("--oxsan").arg(target.join("release/oxsan")).arg("--cache").arg(target.join("bench"));
+    bench.arg("--oxsan").arg(lab::build_oxsan()?).arg("--cache").arg(target.join("bench"));
     sh(bench.args(args))
 }
 
@@ -95,16 +95,6 @@ fn fast_steps(steps: &mut Steps) {
             "warnings",
         ]))
     });
-}
-
-/// Before the tests, so that no test's time limit has to cover a download or a build.
-fn make_lab_ready() -> Result<()> {
-    let dir = lab::LabDir::ready()?;
-    println!("lab: {} under {:?}", dir.initrd().display(), dir.accel());
-    let program = lab::build_oxsan(lab::Link::Static)?;
-    println!("lab: oxsan for the nodes is {}", program.display());
-    lab::build_oxsan(lab::Link::Dynamic)?;
-    Ok(())
 }
 
 fn cargo() -> Command {

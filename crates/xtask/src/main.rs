@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program: its words go to the terminal")]
 
 mod checks;
+mod fuzz;
 mod lab_cmd;
 mod layers;
 mod licences;
@@ -34,6 +35,14 @@ enum Chore {
     Conformance {
         /// Run only the tests whose name holds one of these words.
         only: Vec<String>,
+    },
+    /// The fuzz targets, on the stable toolchain.
+    Fuzz {
+        /// Which; all without.
+        only: Vec<String>,
+        /// How long each.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// oxsan beside its peers; tables into bench-results/.
     Bench {
@@ -68,6 +77,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Quick => checks::quick()?,
         Chore::Soak => checks::soak()?,
         Chore::Conformance { only } => checks::conformance(&only)?,
+        Chore::Fuzz { only, seconds } => fuzz::run(&only, seconds)?,
         Chore::Bench { args } => checks::bench(&args)?,
         Chore::Deps => layers::check()?,
         Chore::Licences => licences::check()?,
