@@ -1,7 +1,7 @@
 //! The chores behind `make test`, `make quick`, `make soak`, `make conformance` and `make bench`.
 
 use crate::step::{Steps, sh};
-use crate::{layers, licences, metadata, nextest};
+use crate::{fuzz, layers, licences, metadata, nextest};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -26,7 +26,7 @@ pub(crate) fn test() -> Result<()> {
     }
     let mut counts = nextest::Counts::default();
     steps.run("tests", || {
-        counts = nextest::run(&[], &[])?;
+        counts = nextest::run("ci", &[], &[])?;
         counts.judge()
     });
     steps.run("doc", || {
@@ -45,7 +45,7 @@ pub(crate) fn quick() -> Result<()> {
     fast_steps(&mut steps);
     let mut counts = nextest::Counts::default();
     steps.run("tests", || {
-        counts = nextest::run(&["-E", QUICK], &[])?;
+        counts = nextest::run("ci", &["-E", QUICK], &[])?;
         Ok(())
     });
     let all = steps.finish();
@@ -53,12 +53,19 @@ pub(crate) fn quick() -> Result<()> {
     all.and(counts.judge_quick())
 }
 
-/// Large counts: what `make test` samples, for as long as it takes.
+/// Large counts: what `make test` samples. The tests multiply their samples by `OXSAN_SOAK`, and take longer than
+/// their limits in `make test` allow.
 pub(crate) fn soak() -> Result<()> {
-    let env = [("PROPTEST_CASES", "20000"), ("OXSAN_SOAK", "1")];
-    let counts = nextest::run(&["--run-ignored", "all", "--release"], &env)?;
+    let mut steps = Steps::default();
+    let mut counts = nextest::Counts::default();
+    steps.run("tests", || {
+        counts = nextest::run("soak", &["--run-ignored", "all", "--release"], &[("OXSAN_SOAK", "50")])?;
+        counts.judge()
+    });
+    steps.run("fuzz", || fuzz::run(&[], 300));
+    let all = steps.finish();
     counts.print();
-    counts.judge()
+    all
 }
 
 /// libiscsi's suite against our target.

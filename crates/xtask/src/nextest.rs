@@ -47,16 +47,18 @@ impl Counts {
     }
 }
 
-/// Runs the workspace's tests with `args` added and `env` set; counts what its JUnit file says.
-pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> Result<Counts> {
+/// Runs the workspace's tests under a profile of `.config/nextest.toml`, with `args` added and `env` set; counts what
+/// its JUnit file says.
+pub(crate) fn run(profile: &str, args: &[&str], env: &[(&str, &str)]) -> Result<Counts> {
     let dir = metadata::target_dir(&metadata::load()?)?.join("nextest");
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
     let junit = dir.join("junit.xml");
     let _ = fs::remove_file(&junit);
     let config = dir.join("ci.toml");
-    fs::write(&config, tool_config(&dir, &junit)).with_context(|| format!("writing {}", config.display()))?;
+    fs::write(&config, tool_config(profile, &dir, &junit))
+        .with_context(|| format!("writing {}", config.display()))?;
     let status = Command::new(metadata::cargo())
-        .args(["nextest", "run", "--workspace", "--profile", "ci", "--cargo-quiet", "--tool-config-file"])
+        .args(["nextest", "run", "--workspace", "--profile", profile, "--cargo-quiet", "--tool-config-file"])
         .arg(format!("oxsan:{}", config.display()))
         .args(args)
         .envs(env.iter().copied())
@@ -73,10 +75,10 @@ pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> Result<Counts> {
 }
 
 /// Where the runner keeps its files: under the target directory, wherever that is, not in the tree.
-fn tool_config(dir: &Path, junit: &Path) -> String {
+fn tool_config(profile: &str, dir: &Path, junit: &Path) -> String {
     let (dir, junit) = (dir.join("store"), junit);
     format!(
-        "[store]\ndir = {dir:?}\n[profile.ci.junit]\npath = {junit:?}\nstore-success-output = true\n\
+        "[store]\ndir = {dir:?}\n[profile.{profile}.junit]\npath = {junit:?}\nstore-success-output = true\n\
          store-failure-output = true\n"
     )
 }
