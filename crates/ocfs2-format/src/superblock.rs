@@ -203,6 +203,8 @@ impl ProbeError {
 impl Superblock {
     /// Signature.
     pub const SIGNATURE: [u8; 8] = *b"OCFSV2\0\0";
+    /// The bytes of it that the kernel looks at.
+    const SIGNED: &[u8] = b"OCFSV2";
     /// Block of the primary copy.
     pub const BLOCK: BlockNum = BlockNum(2);
     /// Bytes from the start of the volume that [`Self::probe`] wants to see.
@@ -222,7 +224,7 @@ impl Superblock {
         for size in BlockSize::ALL.into_iter().filter(|&size| size >= smallest) {
             let start = size.len().saturating_mul(2);
             let Some(data) = head.get(start..) else { continue };
-            if !data.starts_with(&Self::SIGNATURE) {
+            if !data.starts_with(Self::SIGNED) {
                 continue;
             }
             match Self::parse_with_ecc(size, Self::BLOCK, data) {
@@ -244,7 +246,7 @@ impl Superblock {
     /// # Errors
     /// [`ProbeError::NoBackup`] or [`ProbeError::Corrupt`].
     pub fn probe_backup(offset: u64, data: &[u8]) -> Result<Probed, ProbeError> {
-        if !data.starts_with(&Self::SIGNATURE) {
+        if !data.starts_with(Self::SIGNED) {
             return Err(ProbeError::NoBackup { offset });
         }
         let mut first_error = None;
@@ -385,7 +387,7 @@ fn dinode(block: BlockNum, data: &[u8]) -> Result<&RawDinode, Corrupt> {
     let (structure, want) = (Structure::Superblock, size_of::<RawDinode>());
     let short = Corrupt { block, what: Check::Short { structure, len: data.len(), want } };
     let (raw, _) = RawDinode::ref_from_prefix(data).map_err(|_| short)?;
-    if raw.signature == Superblock::SIGNATURE {
+    if raw.signature.starts_with(Superblock::SIGNED) {
         return Ok(raw);
     }
     let (found, expected) = (crate::Signature(raw.signature), crate::Signature(Superblock::SIGNATURE));
