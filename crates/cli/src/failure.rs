@@ -20,5 +20,7 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let url = || cause.downcast_ref::<UrlError>().and_then(UrlError::hint);
     let name = || cause.downcast_ref::<InitiatorNameError>().and_then(InitiatorNameError::hint);
     let connect = || cause.downcast_ref::<ConnectError>().and_then(ConnectError::hint);
-    disk.or_else(url).or_else(name).or_else(connect)
+    let open = || cause.downcast_ref::<ocfs2::OpenError>().and_then(ocfs2::OpenError::hint);
+    let read = || cause.downcast_ref::<ocfs2::Error>().and_then(ocfs2::Error::hint);
+    disk.or_else(url).or_else(name).or_else(connect).or_else(open).or_else(read)
 }

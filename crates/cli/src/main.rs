@@ -3,6 +3,7 @@
 
 mod discover;
 mod failure;
+mod files;
 mod perf;
 mod size;
 mod volume;
@@ -23,8 +24,20 @@ struct Cli {
 enum Command {
     /// Ask an iSCSI portal for its targets.
     Discover(discover::DiscoverArgs),
+    /// Write files to standard output.
+    Cat(files::cat::CatArgs),
+    /// Show how full a volume is.
+    Df(files::df::DfArgs),
+    /// Show what a volume is: superblock, features, slots, journals.
+    Info(files::info::InfoArgs),
+    /// List directories.
+    Ls(files::ls::LsArgs),
+    /// Print a JSON line for each file: attributes, checksum, extents, extended attributes.
+    Manifest(files::manifest::ManifestArgs),
     /// Load a LUN, block device or file and measure it.
     Perf(perf::PerfArgs),
+    /// Show all that is known of files.
+    Stat(files::stat::StatArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +56,12 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Discover(args) => discover::run(&args),
+        Command::Cat(args) => files::cat::run(&args),
+        Command::Df(args) => files::df::run(&args),
+        Command::Info(args) => files::info::run(&args),
+        Command::Ls(args) => files::ls::run(&args),
+        Command::Manifest(args) => files::manifest::run(&args),
+        Command::Stat(args) => files::stat::run(&args),
         Command::Perf(args) => perf::run(&args),
     }
 }

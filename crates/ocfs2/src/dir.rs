@@ -100,7 +100,7 @@ impl Volume {
             return None;
         }
         let block = self.geometry().block_size.bytes();
-        Some((position / block + 1) * block).filter(|next| *next < dir.attr().size)
+        Some((position / block + 1) * block).filter(|next| *next < dir.size())
     }
 
     /// Finds `name` in `dir`, through its index where it has one. `.` and `..` are found like any other name.
@@ -144,7 +144,7 @@ impl Volume {
 
     /// The block that `position` lies in; `None` past the end. With `ahead`, its successors are read along with it.
     async fn dir_area(&self, dir: &Inode, position: u64, ahead: bool) -> Result<Option<Area>, Error> {
-        let size = dir.attr().size;
+        let size = dir.size();
         if position >= size {
             return Ok(None);
         }

@@ -235,6 +235,9 @@ pub enum JournalError {
     /// Its inode or its blocks cannot be read.
     #[error(transparent)]
     Read(#[from] Error),
+    /// The log is damaged, or has features that are not known here.
+    #[error(transparent)]
+    Log(#[from] jbd2::JournalError),
     /// Together with the other journals it holds more blocks than those of any sound volume.
     #[error("the dirty journals hold more than {limit} blocks")]
     TooLarge {

@@ -86,7 +86,7 @@ impl Inode {
         self.attr.ino
     }
 
-    /// What `stat(2)` says of it.
+    /// What `stat(2)` says of it. Its size is not to be relied on for reading: see [`Self::size`].
     #[must_use]
     pub fn attr(&self) -> &Attr {
         &self.attr
@@ -96,6 +96,11 @@ impl Inode {
     #[must_use]
     pub fn dinode(&self) -> &Dinode {
         &self.dinode
+    }
+
+    /// Size of its contents in bytes, as the dinode has it.
+    pub(crate) fn size(&self) -> u64 {
+        self.dinode.size
     }
 
     /// Where its contents are.
@@ -133,7 +138,13 @@ impl Volume {
     /// When its block lies outside the volume, cannot be read, or is not a sound inode in use.
     pub async fn inode(&self, ino: BlockNum) -> Result<Inode, Error> {
         let block = self.meta().get(ino, ino, BlockKind::Dinode).await?;
-        Inode::parse(self.meta().volume(), block)
+        let mut inode = Inode::parse(self.meta().volume(), block)?;
+        if ino == self.root()
+            && let Some(attr) = self.root_attr()
+        {
+            inode.attr = *attr;
+        }
+        Ok(inode)
     }
 
     /// Reads the inodes `inos` that are not cached, neighbours in one read, all at once; [`Self::inode`] then finds

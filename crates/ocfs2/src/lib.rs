@@ -20,12 +20,12 @@ mod dx;
 mod error;
 mod fiemap;
 mod inode;
+mod journal;
 mod json;
 mod manifest;
 mod meta;
 mod meta_block;
 mod open;
-#[allow(dead_code, reason = "filled by the replay, which follows")]
 mod overlay;
 mod path;
 mod read;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use block::{BlockDevice, BlockDeviceExt, BlockError, Buf};
-use ocfs2_format::{Access, BlockSize, JournalState, ProbeError, Probed, SlotMap, Superblock};
+use ocfs2_format::{Access, BlockSize, Incompat, JournalState, ProbeError, Probed, SlotMap, Superblock};
 
+use crate::attr::Attr;
 use crate::disk::Disk;
 use crate::meta::Meta;
 use crate::overlay::Overlay;
 use crate::system::{Slot, SystemFile, SystemFiles};
-use crate::{Error, Inode, OpenError, Volume};
+use crate::{Error, Inode, JournalError, OpenError, Volume};
 
 /// How a volume is opened.
 #[derive(Clone, Debug)]
@@ -106,6 +107,8 @@ pub(crate) struct Opened {
     pub(crate) system: SystemFiles,
     pub(crate) slots: Vec<Slot>,
     pub(crate) warnings: Vec<Warning>,
+    /// The root directory's attributes before the replay, where they are the ones to show.
+    pub(crate) root_attr: Option<Attr>,
 }
 
 /// Opens the volume on `device`.
@@ -133,6 +136,7 @@ pub(crate) async fn open(device: Arc<dyn BlockDevice>, options: OpenOptions) -> 
         system: SystemFiles::default(),
         slots: Vec::new(),
         warnings: Vec::new(),
+        root_attr: None,
     };
     let bare = Volume::new(meta(Overlay::default()), bare);
     let system = match bare.read_system_dir().await {
@@ -142,17 +146,28 @@ pub(crate) async fn open(device: Arc<dyn BlockDevice>, options: OpenOptions) -> 
             SystemFiles::default()
         }
     };
-    let slots = bare.read_slots(&system, &mut warnings).await;
-    for slot in &slots {
+    let mut slots = bare.read_slots(&system, &mut warnings).await;
+    let mut overlay = Overlay::default();
+    for slot in &mut slots {
+        let number = slot.number;
         if let Some(node) = slot.node {
-            warnings.push(Warning::InUse { slot: slot.number, node });
+            warnings.push(Warning::InUse { slot: number, node });
         }
-        if slot.journal.is_some_and(|journal| journal.dirty) {
-            warnings.push(Warning::NotReplayed { slot: slot.number });
+        if !slot.journal.is_some_and(|journal| journal.dirty) {
+            continue;
         }
+        if !options.replay {
+            warnings.push(Warning::NotReplayed { slot: number });
+            continue;
+        }
+        slot.replayed = bare
+            .replay_slot(&system, number, &mut overlay)
+            .await
+            .map_err(|source| OpenError::Journal { slot: number, source })?;
+        warnings.push(Warning::Replayed { slot: number, blocks: slot.replayed });
     }
-    let overlay = Overlay::default();
-    Ok(Volume::new(meta(overlay), Opened { superblock, system, slots, warnings }))
+    let root_attr = if overlay.is_empty() { None } else { bare.root_attr_to_show().await };
+    Ok(Volume::new(meta(overlay), Opened { superblock, system, slots, warnings, root_attr }))
 }
 
 impl Volume {
@@ -171,6 +186,19 @@ impl Volume {
             position = page.next;
         }
         Ok(system)
+    }
+
+    /// The root directory's attributes as they lie, on a volume for one host.
+    ///
+    /// The kernel reads the root's inode before it replays the journal. In a cluster it reads it again with the first
+    /// lock; on a volume for one host there are no locks, and until the next mount it shows the attributes of before.
+    /// What is in the directory it shows as replayed, and so do we.
+    async fn root_attr_to_show(&self) -> Option<Attr> {
+        if !self.superblock().features.incompat.contains(Incompat::LOCAL_MOUNT) {
+            return None;
+        }
+        // A root that cannot be read before the replay has no attributes of before.
+        self.inode(self.root()).await.ok().map(|root| *root.attr())
     }
 
     /// Reads who holds the slots and how their journals are.
@@ -212,6 +240,16 @@ impl Volume {
     ) -> Result<Option<JournalState>, Error> {
         let inode = self.named(system, SystemFile::Journal(slot)).await?;
         Ok(inode.dinode().journal())
+    }
+
+    async fn replay_slot(
+        &self,
+        system: &SystemFiles,
+        slot: u16,
+        overlay: &mut Overlay,
+    ) -> Result<usize, JournalError> {
+        let inode = self.named(system, SystemFile::Journal(slot)).await?;
+        self.replay_into(&inode, overlay).await
     }
 
     async fn named(&self, system: &SystemFiles, file: SystemFile) -> Result<Inode, Error> {

@@ -65,11 +65,6 @@ impl Overlay {
         Ok(())
     }
 
-    /// The copy of `block`, if there is one.
-    pub(crate) fn get(&self, block: u64) -> Option<LogCopy> {
-        self.copies.get(&block).copied()
-    }
-
     /// The copies of the blocks in `blocks`, in ascending order.
     pub(crate) fn in_range(&self, blocks: Range<u64>) -> impl Iterator<Item = (u64, LogCopy)> {
         // BTreeMap::range panics on a range that runs backwards.
@@ -89,7 +84,8 @@ mod tests {
         overlay.insert(7, LogCopy { at: 200, escaped: true }).unwrap();
         overlay.insert(9, LogCopy { at: 300, escaped: false }).unwrap();
         assert_eq!(overlay.len(), 2);
-        assert_eq!(overlay.get(7), Some(LogCopy { at: 200, escaped: true }));
+        let seven = overlay.in_range(7..8).next();
+        assert_eq!(seven, Some((7, LogCopy { at: 200, escaped: true })));
         assert_eq!(overlay.in_range(8..10).count(), 1);
         let backwards = Range { start: 10, end: 3 };
         assert_eq!(overlay.in_range(backwards).count(), 0);

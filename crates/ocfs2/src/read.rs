@@ -35,7 +35,7 @@ impl Volume {
 
     /// The same for any inode that has contents.
     pub(crate) async fn read_body(&self, inode: &Inode, offset: u64, len: u64) -> Result<Data, Error> {
-        let len = len.min(inode.attr().size.saturating_sub(offset));
+        let len = len.min(inode.size().saturating_sub(offset));
         let mut data = Data::default();
         if len == 0 {
             return Ok(data);

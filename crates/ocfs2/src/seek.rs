@@ -23,7 +23,7 @@ impl Volume {
     /// [`Error::NotFile`], or when the extent tree cannot be read.
     pub async fn seek(&self, inode: &Inode, offset: u64, seek: Seek) -> Result<Option<u64>, Error> {
         inode.expect_file()?;
-        let size = inode.attr().size;
+        let size = inode.size();
         if offset >= size {
             return Ok(None);
         }

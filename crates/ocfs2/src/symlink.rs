@@ -12,7 +12,7 @@ impl Volume {
     /// # Errors
     /// [`Error::NotSymlink`], [`Error::SymlinkSize`], or when the target cannot be read.
     pub async fn readlink(&self, inode: &Inode) -> Result<Vec<u8>, Error> {
-        let (ino, kind, size) = (inode.ino(), inode.attr().kind, inode.attr().size);
+        let (ino, kind, size) = (inode.ino(), inode.attr().kind, inode.size());
         if kind != FileType::Symlink {
             return Err(Error::NotSymlink { ino, kind });
         }

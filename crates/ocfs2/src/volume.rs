@@ -5,6 +5,7 @@ use std::sync::Arc;
 use block::BlockDevice;
 use ocfs2_format::{BlockNum, Geometry, Superblock};
 
+use crate::attr::Attr;
 use crate::meta::Meta;
 use crate::open::{OpenOptions, Opened};
 use crate::system::{Slot, SystemFile};
@@ -112,6 +113,11 @@ impl Volume {
     pub(crate) async fn system_inode(&self, file: SystemFile) -> Result<Inode, Error> {
         let ino = self.system_file(file).ok_or(Error::NoSystemFile { file })?;
         self.inode(ino).await
+    }
+
+    /// The attributes to show for the root directory in place of its own.
+    pub(crate) fn root_attr(&self) -> Option<&Attr> {
+        self.inner.opened.root_attr.as_ref()
     }
 
     /// The metadata.

@@ -33,6 +33,11 @@ macro_rules! manifests {
         fn $test() {
             same_as_the_kernel($name);
         })*
+
+        #[test]
+        fn every_fixture_has_its_test() {
+            assert_eq!(fixtures::NAMES.as_slice(), &[$($name),*]);
+        }
     };
 }
 
@@ -44,4 +49,9 @@ manifests! {
     e: "e",
     f: "f",
     g: "g",
+    dirty: "dirty",
+    dirty_slot1: "dirty-slot1",
+    dirty_ecc: "dirty-ecc",
+    dirty_orphan: "dirty-orphan",
+    dirty_orphan_slot1: "dirty-orphan-slot1",
 }

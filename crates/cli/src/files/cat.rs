@@ -1,0 +1,66 @@
+//! `oxsan cat`: files to standard output.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use futures_util::StreamExt;
+use ocfs2::{Error, Follow, Piece, Volume};
+
+use super::{FilesArgs, Output, Trouble, whole};
+
+/// Writes files to standard output, one after the other.
+#[derive(Args)]
+pub(crate) struct CatArgs {
+    #[command(flatten)]
+    files: FilesArgs,
+    /// Paths on the volume
+    #[arg(required = true)]
+    paths: Vec<std::ffi::OsString>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &CatArgs) -> anyhow::Result<ExitCode> {
+    super::run(&args.files, async |volume, out| {
+        let mut trouble = Trouble::default();
+        for path in &args.paths {
+            let path = super::path_bytes(path);
+            if let Err(error) = cat(&volume, path, out).await? {
+                trouble.report(path, &error);
+            }
+        }
+        Ok(trouble.exit_code())
+    })
+}
+
+/// Writes one file. The outer error is that of the output, the inner one that of the volume.
+async fn cat(volume: &Volume, path: &[u8], out: &mut Output) -> std::io::Result<Result<(), Error>> {
+    static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+    let inode = match volume.resolve(path, Follow::Last).await {
+        Ok(inode) => inode,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Err(error) = volume.read(&inode, 0, 0).await {
+        return Ok(Err(error));
+    }
+    let mut chunks = std::pin::pin!(whole::chunks(volume, &inode, 0, inode.attr().size));
+    while let Some(chunk) = chunks.next().await {
+        let data = match chunk {
+            Ok((_, data)) => data,
+            Err(error) => return Ok(Err(error)),
+        };
+        for piece in data.pieces() {
+            match piece {
+                Piece::Bytes(bytes) => out.write_all(bytes)?,
+                Piece::Zeroes(mut left) => {
+                    while left > 0 {
+                        let n = left.min(ZEROES.len() as u64);
+                        out.write_all(&ZEROES[..usize::try_from(n).unwrap_or(ZEROES.len())])?;
+                        left -= n;
+                    }
+                }
+            }
+        }
+    }
+    Ok(Ok(()))
+}
