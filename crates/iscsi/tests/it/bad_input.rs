@@ -9,7 +9,7 @@ use iscsi::{InitiatorConfig, Payload, SessionError, TargetConfig, Transmit};
 use proptest::prelude::*;
 
 use crate::capture::From;
-use crate::capture::Reader;
+use crate::capture::{Reader, load};
 use crate::pair::{Pair, config};
 
 fn wire(push: impl FnOnce(&mut Transmit<Bytes>)) -> Vec<u8> {
@@ -293,4 +293,38 @@ proptest! {
         let _ = pair.feed_target(&bytes);
         let _ = pair.feed_initiator(&bytes);
     }
+}
+
+/// Captured sessions with bytes changed: the corpus of the fuzz targets, on the stable toolchain.
+#[test]
+fn captured_bytes_with_changes_never_panic() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let mut ended = [0_usize; 2];
+    for name in ["a-tgtd-basic", "b-tgtd-chap-digest", "e-libiscsi-tests"] {
+        for connection in load(name) {
+            for _ in 0..12 {
+                for (end, side) in [From::Initiator, From::Target].into_iter().enumerate() {
+                    let pdus = connection.pdus.iter().filter(|captured| captured.from == side).take(12);
+                    let mut bytes: Vec<u8> = pdus.flat_map(|captured| captured.wire.clone()).collect();
+                    for _ in 0..1 + next(4) {
+                        let at = next(bytes.len());
+                        bytes[at] ^= 1 << next(8);
+                    }
+                    let mut pair = Pair::new(config(), TargetConfig::default());
+                    let result = match side {
+                        From::Initiator => pair.feed_target(&bytes),
+                        From::Target => pair.feed_initiator(&bytes),
+                    };
+                    ended[end] += usize::from(result.is_err());
+                }
+            }
+        }
+    }
+    assert!(ended[0] > 0 && ended[1] > 0, "{ended:?}");
 }
