@@ -114,6 +114,13 @@ impl Mount {
         Ok(())
     }
 
+    /// The session has ended with [`SessionEnd::Unmounted`](crate::SessionEnd::Unmounted): there is nothing to unmount.
+    ///
+    /// To be told, for the kernel gives a mount that somebody makes at the same place next the same device number.
+    pub fn forget(mut self) {
+        self.over = true;
+    }
+
     /// Whether what one sees at the mount point is still this mount, not another above or in place of it.
     pub fn is_mounted(&self) -> bool {
         !self.over

@@ -20,6 +20,8 @@ const TTL: Duration = Duration::from_secs(86_400);
 const RECENT: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not 0");
 /// Directories remembered to have damage.
 const DAMAGED_MAX: usize = 10_000;
+/// Pages of a directory after which a listing lets others run: emptied ones may be long, and all in memory.
+const YIELD_AFTER: usize = 64;
 /// Unreadable blocks after which the rest of a directory is given up, in one listing.
 const BAD_BLOCKS_MAX: usize = 16;
 
@@ -160,8 +162,12 @@ impl Filesystem for VolumeFs {
     ) -> Result<(), Errno> {
         let dir = self.open_inode(ino).await?;
         let mut position = Some(offset);
-        let mut bad = 0;
+        let (mut pages, mut bad) = (0usize, 0);
         while let Some(at) = position {
+            pages += 1;
+            if pages.is_multiple_of(YIELD_AFTER) {
+                tokio::task::yield_now().await;
+            }
             match self.volume.readdir(&dir, at).await {
                 Ok(page) => {
                     for damage in &page.damage {

@@ -45,7 +45,7 @@ pub use error::{Error, JournalError, OpenError};
 pub use fiemap::{Fiemap, FiemapExtent};
 pub use inode::Inode;
 pub use ocfs2_format::{
-    BlockNum, Dinode, DinodeFlags, DynFeatures, FileType, Geometry, Superblock, Timestamp,
+    BlockNum, Dinode, DinodeFlags, DynFeatures, FileType, Geometry, Incompat, Superblock, Timestamp,
 };
 pub use open::{OpenOptions, Warning};
 pub use path::Follow;

@@ -51,23 +51,75 @@ fn mount(image: &Path) -> Option<Mounted> {
     Some(Mounted { _mount: mount, _session: session, dir, _runtime: runtime })
 }
 
+/// What the kernel shows of a volume, but for what a FUSE mount cannot.
+fn kernels_view(name: &str) -> Vec<Map<String, Value>> {
+    let lines = fixtures::manifest(name);
+    let mut lines: Vec<Map<String, Value>> =
+        lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for line in &mut lines {
+        line.remove("fiemap");
+        line.remove("extents");
+    }
+    lines
+}
+
 /// Compares everything that a mount can show, file by file.
 fn compare(name: &str) {
     let Some(m) = mount(&fixtures::image(name)) else { return };
     let seen = of_tree(m.dir.path());
-    let kernel: Vec<Map<String, Value>> = fixtures::manifest(name)
-        .iter()
-        .map(|line| serde_json::from_str::<Map<String, Value>>(line).expect("JSON"))
-        .map(|mut line| {
-            line.remove("fiemap");
-            line.remove("extents");
-            line
-        })
-        .collect();
-    for (ours, theirs) in seen.iter().zip(&kernel) {
+    assert!(seen.errors.is_empty(), "volume {name}: {:?}", seen.errors);
+    let kernel = kernels_view(name);
+    for (ours, theirs) in seen.lines.iter().zip(&kernel) {
         assert_eq!(ours, theirs, "volume {name}");
     }
-    assert_eq!(seen.len(), kernel.len(), "volume {name}");
+    assert_eq!(seen.lines.len(), kernel.len(), "volume {name}");
+}
+
+/// Damages a volume and looks at all of it: what lies at or below `at` may fail with EIO or look odd, and everything
+/// else is as the kernel shows it.
+fn survive(poke: &str, at: &str) {
+    let poke = fixtures::poke(poke);
+    let image = fixtures::scratch_image(&poke.base);
+    poke.apply(&image);
+    let Some(m) = mount(&image) else { return };
+    let seen = of_tree(m.dir.path());
+    let below = |path: &[u8]| path.starts_with(at.as_bytes());
+    for (path, error) in &seen.errors {
+        assert!(below(path), "{}: {}: {error}", poke.name, path.escape_ascii());
+        assert_eq!(error.raw_os_error(), Some(5), "{}: {}: {error}", poke.name, path.escape_ascii());
+    }
+    let whole = kernels_view(&poke.base);
+    let elsewhere = |lines: &[Map<String, Value>]| -> Vec<Map<String, Value>> {
+        let path = |line: &Map<String, Value>| line.get("path").and_then(Value::as_str).map(str::to_owned);
+        lines.iter().filter(|line| !path(line).is_some_and(|path| below(path.as_bytes()))).cloned().collect()
+    };
+    for (ours, theirs) in elsewhere(&seen.lines).iter().zip(&elsewhere(&whole)) {
+        assert_eq!(ours, theirs, "{}", poke.name);
+    }
+    assert_eq!(elsewhere(&seen.lines).len(), elsewhere(&whole).len(), "{}", poke.name);
+    assert!(!seen.errors.is_empty() || seen.lines != whole, "{} is not seen at all", poke.name);
+}
+
+macro_rules! survive_damage {
+    ($($test:ident $poke:literal $at:literal)*) => {
+        $(#[test]
+        fn $test() {
+            survive($poke, $at);
+        })*
+    };
+}
+
+survive_damage! {
+    damaged_inode "02-inode-signature" "ext/overwritten"
+    damaged_extent "06-extent-outside" "ext/overwritten"
+    damaged_extent_block "10-extent-block-signature" "depth/alternate"
+    damaged_entry "13-dirent-rec-len" "ext"
+    damaged_entry_inode "14-dirent-inode" "ext"
+    damaged_dir_block "18-dir-block-trailer" "big"
+    damaged_xattr_block "28-xattr-signature" "xattr/block"
+    damaged_inline "32-inline-size" "inline/appended"
+    damaged_checksum "51-ecc-bytes" "main/ext/overwritten"
+    damaged_dir_checksum "54-ecc-dir-block" "main/big"
 }
 
 macro_rules! compare_with_the_kernel {
@@ -80,5 +132,11 @@ macro_rules! compare_with_the_kernel {
 }
 
 compare_with_the_kernel! {
+    volume_a "a"
+    volume_b "b"
+    volume_c "c"
+    volume_d "d"
+    volume_e "e"
+    volume_f "f"
     volume_g "g"
 }
