@@ -66,11 +66,15 @@ impl VolumeFile {
     pub(crate) fn signed_blocks(&self) -> impl Iterator<Item = (BlockNum, BlockKind, Vec<u8>)> + '_ {
         let per_chunk = (1 << 20) / self.volume.geometry.block_size.bytes();
         let blocks = self.volume.geometry.blocks().get();
+        let zeroes = vec![0; 1 << 20];
         (0..blocks.div_ceil(per_chunk)).flat_map(move |chunk| {
             let first = chunk * per_chunk;
             let count = per_chunk.min(blocks - first);
             let bytes = usize::try_from(count).expect("a fixture volume is whole") * self.volume.block_len();
-            let data = self.read_len(BlockNum(first), bytes);
+            let mut data = self.read_len(BlockNum(first), bytes);
+            if data == zeroes[..bytes] {
+                data.clear(); // a hole: most of a large fixture
+            }
             let blocks = data.chunks(self.volume.block_len()).enumerate();
             let signed = blocks.filter_map(|(index, block)| {
                 let kind = BlockKind::of(block)?;
