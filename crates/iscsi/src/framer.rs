@@ -212,21 +212,8 @@ impl Framer {
                     self.enter(State::Data);
                     return Ok(Some(Piece::Header));
                 }
-                State::Data => {
-                    let part = take(input, self.data_len().saturating_sub(self.have));
-                    if part.is_empty() {
-                        if self.have < self.data_len() {
-                            return Ok(None);
-                        }
-                        self.enter(State::Pad);
-                        continue;
-                    }
-                    self.have = self.have.saturating_add(part.len());
-                    if self.data_digest {
-                        self.crc.update(part);
-                    }
-                    return Ok(Some(Piece::Data(part)));
-                }
+                State::Data if self.have == self.data_len() => self.enter(State::Pad),
+                State::Data => return Ok(self.take_data(input).map(Piece::Data)),
                 State::Pad => {
                     let pad = self.pad.get_mut(..pad_len(usize_of(&self.bhs))).unwrap_or_default();
                     if !fill(pad, &mut self.have, input) {
@@ -252,6 +239,16 @@ impl Framer {
                 }
             }
         }
+    }
+
+    /// Takes what there is of the data segment; `None` when there is nothing.
+    fn take_data<'b>(&mut self, input: &mut &'b [u8]) -> Option<&'b [u8]> {
+        let part = take(input, self.data_len().saturating_sub(self.have));
+        self.have = self.have.saturating_add(part.len());
+        if self.data_digest {
+            self.crc.update(part);
+        }
+        (!part.is_empty()).then_some(part)
     }
 
     fn enter(&mut self, state: State) {

@@ -277,6 +277,10 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
             return Err(SessionError::field(pdu, field, len, "up to MaxBurstLength"));
         }
         flight.next_r2t_sn = flight.next_r2t_sn.wrapping_add(1);
+        // Nothing may follow a logout request (RFC 7143, 11.14).
+        if !self.is_ready() {
+            return Ok(());
+        }
         self.send_burst(Task(itt), raw.ttt.get(), start..end);
         Ok(())
     }
@@ -293,7 +297,7 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
             }
             return Err(SessionError::field(pdu, "Initiator Task Tag", itt, "that of a ping in flight"));
         }
-        if ttt != NO_TAG {
+        if ttt != NO_TAG && self.is_ready() {
             let mut answer = self.nop();
             answer.itt = NO_TAG.into();
             answer.ttt = ttt.into();

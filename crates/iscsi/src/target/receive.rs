@@ -475,6 +475,12 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
         let over = answer.response == 0;
         self.tx.push(answer, &[]);
         if over {
+            // Nothing may follow the response: answers of the backend that still come find no task.
+            for task in self.tasks.all() {
+                self.tasks.remove(task);
+            }
+            self.managed.clear();
+            self.text = None;
             self.phase = Phase::Closed;
             self.events.push_back(TargetEvent::LoggedOut);
         }

@@ -8,6 +8,7 @@
 mod bad_input;
 mod capture;
 mod decode;
+mod edges;
 mod pair;
 mod random;
 mod replay_initiator;
