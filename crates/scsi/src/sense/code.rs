@@ -45,6 +45,7 @@ codes! {
     WRITE_ERROR = 0x0c, 0x00, "write error";
     UNEXPECTED_UNSOLICITED_DATA = 0x0c, 0x0c, "write error - unexpected unsolicited data";
     NOT_ENOUGH_UNSOLICITED_DATA = 0x0c, 0x0d, "write error - not enough unsolicited data";
+    INVALID_FIELD_IN_COMMAND_IU = 0x0e, 0x03, "invalid field in command information unit";
     GUARD_CHECK_FAILED = 0x10, 0x01, "logical block guard check failed";
     UNRECOVERED_READ_ERROR = 0x11, 0x00, "unrecovered read error";
     PARAMETER_LIST_LENGTH_ERROR = 0x1a, 0x00, "parameter list length error";
