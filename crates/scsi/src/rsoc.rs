@@ -78,6 +78,10 @@ pub const SUPPORTED: &[OpcodeInfo] = &[
     plain(Opcode::UNMAP, &[0x42, 0x01, 0, 0, 0, 0, 0x1f, FF, FF, 0]),
     plain(Opcode::MODE_SELECT_10, &[0x55, 0x11, 0, 0, 0, 0, 0, FF, FF, 0]),
     plain(Opcode::MODE_SENSE_10, &[0x5a, 0x18, FF, FF, 0, 0, 0, FF, FF, 0]),
+    with_action(Opcode::PERSISTENT_RESERVE_IN, 0x00, &[0x5e, 0x1f, 0, 0, 0, 0, 0, FF, FF, 0]),
+    with_action(Opcode::PERSISTENT_RESERVE_IN, 0x01, &[0x5e, 0x1f, 0, 0, 0, 0, 0, FF, FF, 0]),
+    with_action(Opcode::PERSISTENT_RESERVE_IN, 0x02, &[0x5e, 0x1f, 0, 0, 0, 0, 0, FF, FF, 0]),
+    with_action(Opcode::PERSISTENT_RESERVE_IN, 0x03, &[0x5e, 0x1f, 0, 0, 0, 0, 0, FF, FF, 0]),
     plain(Opcode::READ_16, &[0x88, 0xf8, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0x1f, 0]),
     plain(Opcode::COMPARE_AND_WRITE, &[0x89, 0xf8, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0, 0, FF, 0x1f, 0]),
     plain(Opcode::WRITE_16, &[0x8a, 0xf8, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0x1f, 0]),
@@ -177,7 +181,8 @@ mod tests {
 
     #[test]
     fn every_parsed_command_is_listed() {
-        // GET LBA STATUS and persistent reservations are parsed, and listed once a target executes them.
+        // GET LBA STATUS and PERSISTENT RESERVE OUT are parsed, and listed once a target executes them; the service
+        // actions of PERSISTENT RESERVE IN are the target's to judge.
         let unlisted = [(0x9e, 0x12), (0x5e, 0), (0x5f, 0)];
         for opcode in 0..=255u8 {
             for action in 0..32u8 {

@@ -38,6 +38,15 @@ impl Identity {
         Self { serial, naa: naa(&digest) }
     }
 
+    /// The worldwide name as udev and multipath write it: `3` and hexadecimal.
+    pub fn wwid(&self) -> String {
+        self.naa.iter().fold(String::from("3"), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
     /// The device identification page, for a unit of this target and portal group.
     pub(crate) fn device_id(&self, iqn: &str, tag: u16) -> DeviceId {
         let t10 = format!("{VENDOR:<8}{}", self.serial).into_bytes();
@@ -104,7 +113,7 @@ mod tests {
     fn pinned() {
         let id = Identity::from_place("iqn.2026-01.test:one", 1, "/srv/one.img");
         let page = id.device_id("iqn.2026-01.test:one", 1);
-        assert_eq!(page.wwid().unwrap().to_string(), "36026f78PLACE");
+        assert_eq!(page.wwid().unwrap().to_string(), "36026f78e655d0e00c71748423e76a197");
         assert_eq!(Identity::from_serial("abc").serial, "abc");
     }
 

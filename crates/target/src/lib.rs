@@ -1,11 +1,21 @@
 //! iSCSI target: portals, LUNs, access control
 #![forbid(unsafe_code)]
 
+mod access;
+pub mod cli;
+pub mod config;
+mod connection;
 mod error;
 mod identity;
+mod luns;
 mod nexus;
 mod range_lock;
+mod server;
+mod sessions;
+mod target;
 mod unit;
 
+pub use access::Access;
 pub use error::{TargetError, UnitError};
 pub use identity::Identity;
+pub use target::{ISCSI_PORT, LunSpec, Target, TargetBuilder, UnitInfo};

@@ -35,6 +35,14 @@ impl Admitted {
     pub(crate) fn data_out(&self) -> usize {
         self.data_out
     }
+
+    /// Bytes that the command will have in memory for the initiator, at most [`MAX_TRANSFER`].
+    pub(crate) fn data_in(&self) -> usize {
+        match self.command {
+            Command::Read(_) => as_usize(self.full_len.min(self.expected.read.into())),
+            _ => 0,
+        }
+    }
 }
 
 impl Unit {
@@ -136,7 +144,7 @@ impl Unit {
     }
 
     fn check_writable(&self) -> Result<(), Reply> {
-        if self.read_only || self.mode().write_protect {
+        if self.read_only {
             return Err(Reply::check(Sense::new(SenseKey::DataProtect, AdditionalSense::WRITE_PROTECTED)));
         }
         Ok(())
@@ -153,7 +161,7 @@ impl Unit {
             0 => self.blocks - same.range.lba,
             blocks => blocks.into(),
         };
-        if blocks > self.max_write_same() {
+        if blocks > MAX_WRITE_SAME {
             return Err(invalid_field(if same.range.size == RwSize::Ten { 7 } else { 10 }, 7));
         }
         Ok(())
@@ -169,15 +177,14 @@ impl Unit {
         let cut = has < len;
         let partial = !has.is_multiple_of(u64::from(self.block));
         let divisible = matches!(command, Command::Write(_) | Command::WriteAndVerify(..));
-        if (exact && has != len) || (cut && (partial || !divisible)) {
+        if exact && has != len {
+            // As LIO: the CDB's count is what does not fit.
+            return Err(Reply::illegal(AdditionalSense::INVALID_FIELD_IN_CDB).about(len));
+        }
+        if cut && (partial || !divisible) {
             return Err(Reply::illegal(AdditionalSense::INVALID_FIELD_IN_COMMAND_IU).about(len));
         }
         Ok(as_usize(len.min(has)))
-    }
-
-    /// Most blocks of one WRITE SAME.
-    pub(super) fn max_write_same(&self) -> u64 {
-        MAX_WRITE_SAME / u64::from(self.block)
     }
 
     /// Whether the disk gives space back.
@@ -187,7 +194,7 @@ impl Unit {
 }
 
 /// INVALID FIELD IN CDB, pointing at it.
-pub(super) fn invalid_field(byte: u16, bit: u8) -> Reply {
+pub(crate) fn invalid_field(byte: u16, bit: u8) -> Reply {
     let field = FieldPointer { in_cdb: true, byte, bit: Some(bit) };
     Reply::check(Sense::illegal(AdditionalSense::INVALID_FIELD_IN_CDB).with_field(field))
 }

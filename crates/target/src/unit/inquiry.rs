@@ -4,11 +4,16 @@ use scsi::vpd::{
     self, BlockCharacteristics, BlockLimits, Provisioning, ProvisioningType, Rotation, SupportedPages,
     UnitSerial,
 };
-use scsi::{Command, DeviceType, Inquiry, Qualifier, ReadCapacity10, ReadCapacity16, Sense, SenseFormat};
+use scsi::{
+    Command, DeviceType, Inquiry, Qualifier, ReadCapacity10, ReadCapacity16, Sense, SenseFormat,
+    service_action,
+};
 
 use super::admit::invalid_field;
 use super::reply::as_usize;
-use super::{Admitted, MAX_TRANSFER, MAX_UNMAP_BLOCKS, MAX_UNMAP_RANGES, Reply, SessionId, Unit};
+use super::{
+    Admitted, MAX_TRANSFER, MAX_UNMAP_BLOCKS, MAX_UNMAP_RANGES, MAX_WRITE_SAME, Reply, SessionId, Unit,
+};
 use crate::identity::VENDOR;
 use crate::nexus::Nexus;
 
@@ -47,6 +52,18 @@ pub(crate) fn standard(qualifier: Qualifier, device_type: DeviceType) -> Inquiry
     }
 }
 
+/// PERSISTENT RESERVE IN of a unit that nobody can register with: no keys, no reservation, no types.
+fn persistent_in(action: u8) -> Option<Vec<u8>> {
+    Some(match action {
+        service_action::PR_IN_READ_KEYS
+        | service_action::PR_IN_READ_RESERVATION
+        | service_action::PR_IN_READ_FULL_STATUS => vec![0; 8],
+        // Length 8, and TMV: the mask of types is valid, and empty.
+        service_action::PR_IN_REPORT_CAPABILITIES => vec![0, 8, 0, 0x80, 0, 0, 0, 0],
+        _ => return None,
+    })
+}
+
 impl Unit {
     /// Commands that only tell or set something.
     pub(super) fn report(&self, session: SessionId, admitted: &Admitted, data: &[u8]) -> Reply {
@@ -77,8 +94,12 @@ impl Unit {
                 Err(reply) => reply,
             },
             // Nothing here can be taken out.
-            Command::PreventAllow { prevent } if prevent == 0 => Reply::good(),
+            Command::PreventAllow { prevent: 0 } => Reply::good(),
             Command::PreventAllow { .. } => invalid_field(4, 1),
+            Command::PersistentIn(read) => match persistent_in(read.action) {
+                Some(bytes) => answer(bytes, read.alloc_len.into()),
+                None => invalid_field(1, 4),
+            },
             Command::GetLbaStatus { .. } => invalid_field(1, 4),
             _ => Reply::illegal(scsi::AdditionalSense::INVALID_OPERATION_CODE),
         }
@@ -132,7 +153,7 @@ impl Unit {
             max_unmap_ranges: if thin { MAX_UNMAP_RANGES } else { 0 },
             optimal_unmap_granularity: if thin { grain } else { 0 },
             unmap_alignment: thin.then_some(0),
-            max_write_same: self.max_write_same(),
+            max_write_same: MAX_WRITE_SAME,
         }
     }
 

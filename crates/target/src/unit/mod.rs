@@ -23,7 +23,9 @@ use crate::identity::Identity;
 use crate::nexus::Nexus;
 use crate::range_lock::{Hold, RangeLocks};
 
+pub(crate) use admit::invalid_field;
 pub(crate) use admit::{Admitted, Expected};
+pub(crate) use inquiry::standard;
 pub(crate) use medium::Started;
 pub(crate) use reply::{DataIn, Reply};
 
@@ -32,8 +34,8 @@ pub(crate) type SessionId = u64;
 
 /// Most bytes of one READ or WRITE; told in the Block Limits page.
 pub(crate) const MAX_TRANSFER: u32 = 8 << 20;
-/// Most bytes of one WRITE SAME: bounds how long a range is owned.
-const MAX_WRITE_SAME: u64 = 1 << 30;
+/// Most blocks of one WRITE SAME: bounds how long a range is owned.
+const MAX_WRITE_SAME: u64 = 1 << 15;
 /// Most blocks of one UNMAP.
 const MAX_UNMAP_BLOCKS: u32 = 1 << 20;
 /// Most ranges of one UNMAP.
@@ -181,9 +183,12 @@ impl Unit {
         self.raise_to_others(None, AdditionalSense::BUS_DEVICE_RESET);
     }
 
-    /// Returns when every command that was started has ended.
-    pub(crate) async fn settle(&self) {
-        drop(self.locks.lock(0..u64::MAX, Hold::Owned).await);
+    /// Aborts the commands of all sessions. Returns when nothing of before can touch the medium any more; the
+    /// others than `session` are told.
+    pub(crate) async fn clear(&self, session: Option<SessionId>) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let _all = self.locks.lock(0..u64::MAX, Hold::Owned).await;
+        self.raise_to_others(session, AdditionalSense::COMMANDS_CLEARED);
     }
 
     /// Byte range of a block range that was checked to lie on the unit.

@@ -13,29 +13,27 @@ use super::{Reply, SessionId, Unit};
 pub(super) struct Mode {
     /// WCE: writes are answered before they are stable.
     pub(super) write_cache: bool,
-    /// SWP: writes are refused.
-    pub(super) write_protect: bool,
     /// D_SENSE: sense data comes in descriptor format.
     pub(super) descriptor_sense: bool,
 }
 
 impl Default for Mode {
     fn default() -> Self {
-        Self { write_cache: true, write_protect: false, descriptor_sense: false }
+        Self { write_cache: true, descriptor_sense: false }
     }
 }
 
 impl Mode {
     /// The bits that MODE SELECT can change.
-    const CHANGEABLE: Self = Self { write_cache: true, write_protect: true, descriptor_sense: true };
+    const CHANGEABLE: Self = Self { write_cache: true, descriptor_sense: true };
 
     fn pages(self, mask: bool) -> Vec<ModePage> {
         let caching = CachingPage { write_cache: self.write_cache, read_cache_disabled: false };
         let control = ControlPage {
             descriptor_sense: self.descriptor_sense,
             unrestricted_reordering: !mask,
-            write_protect: self.write_protect,
-            task_aborted_status: false,
+            write_protect: false,
+            task_aborted_status: !mask,
         };
         vec![
             ModePage::new(PageCode::READ_WRITE_ERROR, vec![0; 10]),
@@ -71,7 +69,7 @@ impl Unit {
             return Err(invalid_field(3, 7));
         }
         let data = ModeData {
-            write_protected: self.read_only || self.mode().write_protect,
+            write_protected: self.read_only,
             dpo_fua: true,
             descriptor: (!sense.no_descriptors).then_some((self.blocks, self.block)),
             pages,
@@ -132,7 +130,6 @@ fn change(mode: &mut Mode, page: &ModePage) -> Result<(), Reply> {
         }
         PageCode::CONTROL => {
             let control = ControlPage::parse(page).map_err(|_| wrong_page())?;
-            new.write_protect = control.write_protect;
             new.descriptor_sense = control.descriptor_sense;
         }
         _ => {}

@@ -15,17 +15,6 @@ pub(crate) enum DataIn {
     Bytes(Vec<u8>),
 }
 
-impl DataIn {
-    /// Bytes of it.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Blocks(buf) => buf.len(),
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
-}
-
 /// How a command ends: status, sense, data, and how much data the CDB was about.
 #[derive(Debug)]
 pub(crate) struct Reply {

@@ -1,0 +1,207 @@
+//! Commands: taken in, run, answered.
+
+use std::sync::Arc;
+
+use block::Buf;
+use iscsi::pdu::TaskFunction;
+use iscsi::{Attribute, Command, LoginInfo, Response, TargetEvent, TargetTask};
+use scsi::{Lun, Opcode, Status};
+
+use super::{Connection, Ended, Shipped, Stop, WRITES_HIGH, Waiting, io};
+use crate::unit::{Admitted, DataIn, Expected, Reply, Started, Unit};
+
+/// An event that borrows nothing.
+pub(super) enum Told {
+    Login(LoginInfo),
+    LoggedIn(LoginInfo),
+    Command(TargetTask, Command),
+    WriteReady(TargetTask),
+    TaskManagement { itt: u32, function: TaskFunction, lun: u64, task: Option<TargetTask> },
+    SendTargets(String),
+    LoggedOut,
+    Nothing,
+}
+
+/// The event without its lifetime; data of writes was dealt with before.
+pub(super) fn owned(event: TargetEvent<'_>) -> Told {
+    match event {
+        TargetEvent::Login(info) => Told::Login(info),
+        TargetEvent::LoggedIn { info, .. } => Told::LoggedIn(info),
+        TargetEvent::Command { task, command } => Told::Command(task, command),
+        TargetEvent::WriteReady { task } => Told::WriteReady(task),
+        TargetEvent::TaskManagement { itt, function, lun, task } => {
+            Told::TaskManagement { itt, function, lun, task }
+        }
+        TargetEvent::SendTargets { which } => Told::SendTargets(which),
+        TargetEvent::LoggedOut => Told::LoggedOut,
+        _ => Told::Nothing,
+    }
+}
+
+impl<'u> Connection<'u> {
+    pub(super) async fn handle(&mut self, event: Told, wire: &mut io::Wire) -> Result<(), Stop> {
+        match event {
+            Told::Command(task, command) => self.command(task, &command),
+            Told::WriteReady(task) => self.write_ready(task),
+            Told::Login(info) => self.judge(&info)?,
+            Told::LoggedIn(info) => self.logged_in(&info, wire).await?,
+            Told::TaskManagement { itt, function, lun, task } => self.manage(itt, function, lun, task),
+            Told::SendTargets(which) => self.send_targets(&which),
+            Told::LoggedOut => self.closing = true,
+            Told::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, task: TargetTask, command: &Command) {
+        let expected = Expected { read: command.read_len, write: command.write_len };
+        let cdb = command.cdb.as_bytes();
+        let lun = Lun::parse(command.lun.to_be_bytes()).ok();
+        let place = lun.and_then(|lun| self.place(lun));
+        let report_luns = cdb.first() == Some(&Opcode::REPORT_LUNS.0);
+        let Some(place) = place.filter(|_| !report_luns) else {
+            let reply = self.shared.luns.answer_absent(lun, cdb, expected);
+            return self.respond(task, None, reply);
+        };
+        let ordered = matches!(command.attribute, Attribute::Ordered | Attribute::Aca);
+        let (unit, nexus) = (self.units[place].unit, &self.units[place].nexus);
+        match unit.admit(nexus, cdb, expected, ordered) {
+            Err(reply) => self.respond(task, Some(unit), reply),
+            Ok(admitted) if admitted.data_out() == 0 => {
+                self.start(task, place, admitted, Buf::zeroed(0), unit.epoch());
+            }
+            Ok(admitted) => self.await_data(task, place, admitted),
+        }
+    }
+
+    fn place(&self, lun: Lun) -> Option<usize> {
+        self.units.binary_search_by_key(&lun, |attached| attached.unit.lun()).ok()
+    }
+
+    /// Keeps a command until its data is here.
+    fn await_data(&mut self, task: TargetTask, place: usize, admitted: Admitted) {
+        let index = task.index();
+        if self.waiting.len() <= index {
+            self.waiting.resize_with(index + 1, || None);
+        }
+        let unit = self.units[place].unit;
+        // Memory of this size is only reserved here: it is used up as data arrives in it.
+        let data = Buf::for_read(admitted.data_out());
+        self.waiting[index] =
+            Some(Waiting { task, unit, admitted, epoch: unit.epoch(), data, solicited: false });
+        self.unsolicited.push_back(task);
+        self.solicit();
+    }
+
+    /// Calls for the data of writes, as long as not too many are under way.
+    pub(super) fn solicit(&mut self) {
+        while let Some(task) = self.unsolicited.front().copied() {
+            let slot = self.waiting.get_mut(task.index()).and_then(Option::as_mut);
+            if let Some(waiting) = slot.filter(|waiting| waiting.task == task) {
+                let len = waiting.data.len();
+                if self.writing > 0 && self.writing + len > WRITES_HIGH {
+                    return;
+                }
+                self.writing += len;
+                waiting.solicited = true;
+                self.engine.solicit(task, u32::try_from(len).unwrap_or(u32::MAX));
+            }
+            self.unsolicited.pop_front();
+        }
+    }
+
+    /// Data of a write: to its place, and what is beyond it nowhere.
+    pub(super) fn take_data(&mut self, task: TargetTask, offset: u32, data: &[u8]) {
+        let Some(waiting) = self.waiting.get_mut(task.index()).and_then(Option::as_mut) else { return };
+        if waiting.task != task {
+            return;
+        }
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        if let Some(room) = waiting.data.get_mut(offset..) {
+            let len = room.len().min(data.len());
+            room[..len].copy_from_slice(&data[..len]);
+        }
+    }
+
+    fn write_ready(&mut self, task: TargetTask) {
+        let Some(waiting) = self.forget(task) else { return };
+        let place = self.place(waiting.unit.lun()).unwrap_or(0);
+        self.start(task, place, waiting.admitted, waiting.data, waiting.epoch);
+    }
+
+    /// Takes a command out of those that wait for data. Its bytes do not count in `writing` any more.
+    pub(super) fn forget(&mut self, task: TargetTask) -> Option<Waiting<'u>> {
+        let slot = self.waiting.get_mut(task.index())?;
+        let waiting = slot.take_if(|waiting| waiting.task == task)?;
+        if waiting.solicited {
+            self.writing -= waiting.data.len();
+        }
+        Some(waiting)
+    }
+
+    fn start(&mut self, task: TargetTask, place: usize, admitted: Admitted, data: Buf, epoch: u64) {
+        let unit = self.units[place].unit;
+        let session = self.id;
+        let (reading, writing) = (admitted.data_in(), data.len());
+        match unit.start(session, admitted, data) {
+            Started::Done(reply) => self.respond_in(task, unit, reply, epoch),
+            Started::Later(future) => {
+                self.next_number += 1;
+                let number = self.next_number;
+                self.running.push((number, task, place));
+                self.reading += reading;
+                self.writing += writing;
+                let lun = place;
+                self.jobs.push(Box::pin(async move {
+                    let reply = future.await;
+                    Ended::Command { number, task, reply, reading, writing, lun, epoch }
+                }));
+                return;
+            }
+        }
+        if !self.unsolicited.is_empty() {
+            self.solicit();
+        }
+    }
+
+    /// Something that waited for the disk is done.
+    pub(super) fn end_job(&mut self, ended: Ended) {
+        match ended {
+            Ended::Managed { itt, close } => self.managed(itt, close),
+            Ended::Command { number, task, reply, reading, writing, lun, epoch } => {
+                self.reading -= reading;
+                self.writing -= writing;
+                self.running.retain(|(running, ..)| *running != number);
+                let unit = self.units[lun].unit;
+                self.respond_in(task, unit, reply, epoch);
+                self.manage_ended(number);
+                self.solicit();
+            }
+        }
+    }
+
+    /// Answers, unless the unit was reset since the command came: then it counts as aborted.
+    fn respond_in(&mut self, task: TargetTask, unit: &Unit, reply: Reply, epoch: u64) {
+        if unit.epoch() == epoch {
+            return self.respond(task, Some(unit), reply);
+        }
+        // The tasks of whoever reset the unit are void already, and this says nothing to them.
+        self.engine.respond(task, &Response::status(Status::TaskAborted.code(), Vec::new()));
+    }
+
+    fn respond(&mut self, task: TargetTask, unit: Option<&Unit>, reply: Reply) {
+        let Reply { status, sense, data, full_len } = reply;
+        let sense = sense.map_or_else(Vec::new, |sense| {
+            let format = unit.map_or(scsi::SenseFormat::Fixed, Unit::sense_format);
+            tracing::debug!(peer = %self.peer, %sense, "check condition");
+            sense.encode(format)
+        });
+        let total = (status == Status::Good || full_len > 0).then_some(full_len);
+        let data = match data {
+            DataIn::None => iscsi::Payload::default(),
+            DataIn::Blocks(buf) => Shipped(Arc::new(buf)).into(),
+            DataIn::Bytes(bytes) => Shipped(Arc::new(Buf::copy_of(&bytes))).into(),
+        };
+        self.engine.respond(task, &Response { status: status.code(), sense, data, total });
+    }
+}

@@ -1,0 +1,142 @@
+//! An initiator: the engine and a blocking socket.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use iscsi::{
+    Credentials, Event, Initiator, InitiatorConfig, Isid, Outcome, ScsiRequest, Seed, SessionError,
+    TargetRecord,
+};
+use scsi::{Command, DataLength, Sense, Status};
+
+use crate::IQN;
+
+pub(crate) struct Client {
+    stream: TcpStream,
+    pub(crate) engine: Initiator<Bytes>,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) outcome: Outcome,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn good(self) -> Vec<u8> {
+        assert_eq!(self.outcome.status, Status::Good.code(), "{:?}", self.sense());
+        self.data
+    }
+
+    pub(crate) fn sense(&self) -> Option<Sense> {
+        Sense::parse(&self.outcome.sense).ok()
+    }
+}
+
+pub(crate) fn isid(number: u16) -> Isid {
+    Isid::random([1, 2, 3], number)
+}
+
+pub(crate) fn config(number: u16) -> InitiatorConfig {
+    InitiatorConfig::new("iqn.2026-01.test.oxsan:client", IQN, isid(number))
+}
+
+/// The same with a CHAP user, and one that the target must prove to be.
+pub(crate) fn chap(user: (&str, &str), target: Option<(&str, &str)>) -> InitiatorConfig {
+    InitiatorConfig {
+        credentials: Some(Credentials::new(user.0, user.1)),
+        target_credentials: target.map(|(name, secret)| Credentials::new(name, secret)),
+        ..config(1)
+    }
+}
+
+impl Client {
+    pub(crate) fn login(portal: SocketAddr, config: InitiatorConfig) -> Result<Self, SessionError> {
+        let stream = TcpStream::connect(portal).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let engine = Initiator::new(Instant::now(), config, Seed::new([7; 32])).unwrap();
+        let mut client = Self { stream, engine };
+        while !client.engine.is_ready() {
+            client.turn(|_| ())?;
+        }
+        Ok(client)
+    }
+
+    /// Logs in, and takes the news that a new session gets.
+    pub(crate) fn ready(portal: SocketAddr, number: u16) -> Self {
+        let mut client = Self::login(portal, config(number)).unwrap();
+        let news = client.run(Command::TestUnitReady, &[]);
+        assert_eq!(news.outcome.status, Status::CheckCondition.code());
+        client
+    }
+
+    pub(crate) fn discover(portal: SocketAddr) -> Vec<TargetRecord> {
+        let config = InitiatorConfig::discovery("iqn.2026-01.test.oxsan:client", isid(9));
+        let mut client = Self::login(portal, config).unwrap();
+        client.engine.send_targets("All").unwrap();
+        let mut targets = None;
+        while targets.is_none() {
+            client
+                .turn(|event| {
+                    if let Event::Targets(records) = event {
+                        targets = Some(records);
+                    }
+                })
+                .unwrap();
+        }
+        targets.unwrap_or_default()
+    }
+
+    pub(crate) fn run(&mut self, command: Command, data: &[u8]) -> Answer {
+        self.try_run(command, data).unwrap()
+    }
+
+    pub(crate) fn try_run(&mut self, command: Command, data: &[u8]) -> Result<Answer, SessionError> {
+        let cdb = command.encode().unwrap().padded();
+        let request = match command.data_length(512) {
+            DataLength::In(len) => ScsiRequest::read(0, cdb, len.try_into().unwrap()),
+            DataLength::Out(_) => ScsiRequest::write(0, cdb, Bytes::copy_from_slice(data)),
+            DataLength::None => ScsiRequest::new(0, cdb),
+        };
+        let mut buffer = vec![0; request.read_len.try_into().unwrap()];
+        self.engine.submit(request).unwrap();
+        let mut end = None;
+        while end.is_none() {
+            self.turn(|event| match event {
+                Event::DataIn { offset, data, .. } => {
+                    let offset: usize = offset.try_into().unwrap();
+                    buffer[offset..offset + data.len()].copy_from_slice(data);
+                }
+                Event::Done { outcome, .. } => end = Some(outcome),
+                _ => {}
+            })?;
+        }
+        let outcome = end.expect("the loop's condition");
+        buffer.truncate(outcome.received.try_into().unwrap());
+        Ok(Answer { outcome, data: buffer })
+    }
+
+    /// Sends what waits and takes what comes, once.
+    fn turn(&mut self, mut each: impl FnMut(Event<'_, Bytes>)) -> Result<(), SessionError> {
+        let mut wire = Vec::new();
+        self.engine.transmit().drain_into(&mut wire);
+        let gone = |error: std::io::Error| {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "the target does not answer");
+            SessionError::LoginTimeout { seconds: 0 }
+        };
+        self.stream.write_all(&wire).map_err(gone)?;
+        let mut bytes = vec![0; 1 << 20];
+        let len = self.stream.read(&mut bytes).map_err(gone)?;
+        if len == 0 {
+            return Err(gone(ErrorKind::UnexpectedEof.into()));
+        }
+        let mut rest = &bytes[..len];
+        while let Some(event) = self.engine.receive(Instant::now(), &mut rest)? {
+            each(event);
+        }
+        Ok(())
+    }
+}
