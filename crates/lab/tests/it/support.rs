@@ -3,6 +3,7 @@
 use lab::Lab;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// The manifest tool, linked statically, in the lab's share: `/h/fixtool` in a job.
 pub(crate) fn put_fixtool(lab: &Lab) {
@@ -32,4 +33,30 @@ pub(crate) fn assert_same_lines(what: &str, got: &str, want: &[String]) {
 pub(crate) fn read(lab: &Lab, name: &str) -> String {
     let path = lab.share().join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The target's name in these tests.
+pub(crate) const IQN: &str = "iqn.2026-01.test.oxsan:lab";
+
+/// Whether somebody listens at a portal in the lab's network.
+pub(crate) fn connects(lab: &Lab, portal: &str) -> bool {
+    let place = portal.replace(':', "/");
+    let script = format!("exec 3<>/dev/tcp/{place}");
+    let status = lab.host("timeout").args(["2", "bash", "-c", &script]).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// The oxsan program.
+#[track_caller]
+pub(crate) fn oxsan() -> PathBuf {
+    lab::build_oxsan().expect("oxsan builds")
+}
+
+/// Runs oxsan on the host side; its standard output, or a panic with what it said.
+#[track_caller]
+pub(crate) fn run_oxsan(lab: &Lab, args: &[&str]) -> String {
+    let out = lab.host(oxsan()).args(args).stdin(Stdio::null()).output().expect("oxsan runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "oxsan {args:?} ended with {}:\n{said}", out.status);
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }
