@@ -43,6 +43,12 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Whether the target broke the protocol, rather than the network the connection.
+    pub(crate) fn is_fault(&self) -> bool {
+        use SessionError::{Frame, Pdu, Text, Unexpected};
+        matches!(self, Self::Session(Frame(_) | Pdu(_) | Text { .. } | Unexpected { .. }))
+    }
+
     /// What an operator can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -50,6 +50,10 @@ pub(crate) struct Session {
     timer: Pin<Box<Sleep>>,
     armed: Instant,
     tick: Instant,
+    /// Connections in a row that died before they brought one answer.
+    barren: u32,
+    /// Answers when the last connection died.
+    ended: u64,
 }
 
 /// Why [`Session::serve`] came back.
@@ -73,6 +77,8 @@ impl Session {
             timer: Box::pin(sleep_until(now.into())),
             armed: now,
             tick: now + TICK,
+            barren: 0,
+            ended: 0,
         }
     }
 
@@ -83,7 +89,7 @@ impl Session {
                 End::Closed => break connection.logout().await,
                 End::Lost(error) => {
                     let group = connection.portal_group();
-                    self.table.lost(connection.engine().take_unfinished());
+                    self.table.lost(connection.engine().take_unfinished(), &error);
                     drop(connection);
                     match self.reconnect(&error, group).await {
                         Some(next) => connection = next,
@@ -182,13 +188,26 @@ impl Session {
         self.timer.as_mut().poll(cx)
     }
 
+    /// How long to stay away after the loss of a connection: not at all, but for what the target asked for, and
+    /// where connections die as soon as they are made.
+    fn wait(&mut self) -> Duration {
+        self.barren = if self.table.ended == self.ended { self.barren.saturating_add(1) } else { 0 };
+        self.ended = self.table.ended;
+        let asked = Duration::from_secs(std::mem::take(&mut self.table.news.time2wait).into()).min(MAX_WAIT);
+        let backoff = match self.barren {
+            0 | 1 => Duration::ZERO,
+            barren => BACKOFF.saturating_mul(1 << (barren - 2).min(5)).min(MAX_BACKOFF),
+        };
+        asked.max(backoff)
+    }
+
     /// Finds a new connection. None when the device was closed meanwhile.
     async fn reconnect(&mut self, error: &ConnectionError, group: Option<u16>) -> Option<Connection> {
         let lost = now();
         let why = describe(error);
         tracing::warn!(device = self.table.name, why, "the connection is lost; looking for a new one");
         self.dialer.advance();
-        let wait = Duration::from_secs(std::mem::take(&mut self.table.news.time2wait).into()).min(MAX_WAIT);
+        let wait = self.wait();
         let limit = self.dialer.options().replacement_timeout;
         let info = self.table.info.clone();
         let last = Mutex::new(why);

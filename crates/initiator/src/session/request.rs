@@ -71,6 +71,19 @@ pub(crate) struct Share {
     pub(crate) tries: u32,
     /// How often it was not answered in time.
     pub(crate) timeouts: u32,
+    /// How many connections died while it was in flight.
+    pub(crate) losses: u32,
+    /// How many of them because the target broke the protocol.
+    pub(crate) faults: u32,
+    /// It writes zeroes from memory, for the unit does not know WRITE SAME.
+    pub(crate) plain: bool,
+}
+
+impl Share {
+    /// A share that was not sent yet.
+    pub(crate) fn new(request: usize, start: u64, len: u64) -> Self {
+        Self { request, start, len, tries: 0, timeouts: 0, losses: 0, faults: 0, plain: false }
+    }
 }
 
 impl Request {

@@ -11,11 +11,12 @@ use scsi::{AdditionalSense, Sense, SenseKey};
 use slab::Slab;
 
 use super::command;
+use super::describe;
 use super::request::{Action, Request, Share};
-use crate::ScsiFailure;
 use crate::conn::{Chunk, Loan, Sink};
 use crate::judge::{Judgement, is_unsupported, judge};
 use crate::probe::LunInfo;
+use crate::{ConnectionError, ScsiFailure};
 
 /// Most commands in flight.
 pub(super) const MAX_TASKS: usize = 1024;
@@ -25,6 +26,14 @@ const TRIES: u32 = 20;
 
 /// How often a command may go unanswered before it fails.
 const TIMEOUTS: u32 = 3;
+
+/// How often the target may break the protocol with a command in flight before that command fails: what it answers
+/// will be no better the next time.
+const FAULTS: u32 = 3;
+
+/// How often, and for how long, connections may die with a command in flight although logins succeed.
+const LOSSES: u32 = 5;
+const LOSS_TIME: Duration = Duration::from_secs(30);
 
 /// Length of the zeroes that are written where WRITE SAME is not known, in bytes.
 const ZEROES_LEN: usize = 1 << 20;
@@ -57,6 +66,8 @@ pub(super) struct Table {
     zeroes: Option<Arc<Buf>>,
     pub(super) news: News,
     pub(super) now: Instant,
+    /// Commands that the target answered.
+    pub(super) ended: u64,
 }
 
 /// What the unit was found not to know.
@@ -96,6 +107,7 @@ impl Table {
             zeroes: None,
             news: News::default(),
             now,
+            ended: 0,
         }
     }
 
@@ -185,7 +197,7 @@ impl Table {
             request.queued = true;
             self.ready.push_front(Ready::Request(key));
         }
-        Some(Share { request: key, start, len, tries: 0, timeouts: 0 })
+        Some(Share::new(key, start, len))
     }
 
     /// The command of a share; none where there is nothing to send, and the share is done.
@@ -218,11 +230,13 @@ impl Table {
             self.ready.push_front(Ready::Share(rest));
             share.len = most;
         }
+        share.plain = true;
         let zeroes = self.zeroes.get_or_insert_with(|| Arc::new(Buf::zeroed(ZEROES_LEN)));
         Some((share, command::write_zeroes(request, share, &self.info, zeroes)))
     }
 
     fn take_end(&mut self, task: Task, outcome: &Outcome) {
+        self.ended = self.ended.wrapping_add(1);
         let Some(Flight { share, .. }) = self.land(task) else { return };
         let Some(request) = self.requests.get(share.request) else { return };
         match judge(outcome, true) {
@@ -263,7 +277,8 @@ impl Table {
             Action::Flush => self.features.sync = false,
             Action::Write { .. } if request.syncing => self.features.sync = false,
             Action::Discard => self.features.discard = false,
-            Action::Zero if self.features.write_same => self.features.write_same = false,
+            // Several may be in flight when the first is refused.
+            Action::Zero if !share.plain => self.features.write_same = false,
             _ => return self.fail(share, failure),
         }
         tracing::debug!(device = self.name, op = %request.op(), %failure, "going without");
@@ -271,9 +286,15 @@ impl Table {
     }
 
     fn fail(&mut self, share: Share, failure: ScsiFailure) {
-        if let Some(request) = self.requests.get_mut(share.request) {
+        if let Some(request) = self.requests.get(share.request) {
             let error = block_error(&self.name, request, share, failure);
-            tracing::debug!(%error, "a command failed");
+            self.fail_with(share, error);
+        }
+    }
+
+    fn fail_with(&mut self, share: Share, error: BlockError) {
+        tracing::debug!(%error, "a command failed");
+        if let Some(request) = self.requests.get_mut(share.request) {
             request.error.get_or_insert(error);
         }
         self.close_share(share.request);
@@ -290,7 +311,7 @@ impl Table {
         if stable && !self.info.limits.fua && !request.syncing && request.error.is_none() {
             request.syncing = true;
             request.open = 1;
-            let share = Share { request: key, start: request.len, len: 0, tries: 0, timeouts: 0 };
+            let share = Share::new(key, request.len, 0);
             return self.ready.push_back(Ready::Share(share));
         }
         let mut request = self.requests.remove(key);
@@ -329,19 +350,33 @@ impl Table {
     }
 
     /// The connection is gone: every command that did not end goes back to the head of the line, in the order in
-    /// which they were submitted. Reads and writes of ranges may be done twice without harm.
-    pub(super) fn lost(&mut self, unfinished: Vec<(Task, ScsiRequest<Chunk>)>) {
+    /// which they were submitted. Reads and writes of ranges may be done twice without harm. A command with which
+    /// connection after connection dies fails in the end.
+    pub(super) fn lost(&mut self, unfinished: Vec<(Task, ScsiRequest<Chunk>)>, error: &ConnectionError) {
+        let fault = error.is_fault();
         for (task, request) in unfinished.into_iter().rev() {
             drop(request);
-            let Some(Flight { share, .. }) = self.land(task) else { continue };
+            let Some(Flight { mut share, .. }) = self.land(task) else { continue };
+            share.losses = share.losses.saturating_add(1);
+            share.faults = share.faults.saturating_add(fault.into());
             if share.timeouts >= TIMEOUTS {
                 self.fail(share, ScsiFailure::NoAnswer { times: share.timeouts });
+            } else if self.is_hopeless(share) {
+                let why = format!("{} connections died of it: {}", share.losses, describe(error));
+                let error = BlockError::Unreachable { device: self.name.clone(), why };
+                self.fail_with(share, error);
             } else {
                 self.ready.push_front(Ready::Share(share));
             }
         }
         debug_assert_eq!(self.in_flight, 0, "the engine gives back every command");
         self.news = News { time2wait: self.news.time2wait, ..News::default() };
+    }
+
+    fn is_hopeless(&self, share: Share) -> bool {
+        let since = self.requests.get(share.request).and_then(|request| request.since);
+        let waited = since.map_or(Duration::ZERO, |since| self.now.saturating_duration_since(since));
+        share.faults >= FAULTS || (share.losses >= LOSSES && waited >= LOSS_TIME.min(self.patience))
     }
 
     /// Fails every request. Nothing may be in flight.
@@ -427,6 +462,3 @@ fn block_error(device: &str, request: &Request, share: Share, failure: ScsiFailu
         source: io::Error::new(kind, failure),
     }
 }
-
-#[cfg(test)]
-mod tests;
