@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use ::mount::{MountError, OptionError, SessionError};
 use block::BlockError;
 use initiator::{ConnectError, InitiatorNameError, UrlError};
 
@@ -22,5 +23,15 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let connect = || cause.downcast_ref::<ConnectError>().and_then(ConnectError::hint);
     let open = || cause.downcast_ref::<ocfs2::OpenError>().and_then(ocfs2::OpenError::hint);
     let read = || cause.downcast_ref::<ocfs2::Error>().and_then(ocfs2::Error::hint);
-    disk.or_else(url).or_else(name).or_else(connect).or_else(open).or_else(read)
+    let mount = || cause.downcast_ref::<MountError>().and_then(MountError::hint);
+    let session = || cause.downcast_ref::<SessionError>().and_then(SessionError::hint);
+    let option = || cause.downcast_ref::<OptionError>().and_then(OptionError::hint);
+    disk.or_else(url)
+        .or_else(name)
+        .or_else(connect)
+        .or_else(open)
+        .or_else(read)
+        .or_else(mount)
+        .or_else(session)
+        .or_else(option)
 }

@@ -4,6 +4,7 @@
 mod discover;
 mod failure;
 mod files;
+mod mount;
 mod perf;
 mod size;
 mod volume;
@@ -34,6 +35,8 @@ enum Command {
     Ls(files::ls::LsArgs),
     /// Print a JSON line for each file: attributes, checksum, extents, extended attributes.
     Manifest(files::manifest::ManifestArgs),
+    /// Mount a volume, read-only, through FUSE.
+    Mount(mount::MountArgs),
     /// Load a LUN, block device or file and measure it.
     Perf(perf::PerfArgs),
     /// Show all that is known of files.
@@ -62,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ls(args) => files::ls::run(&args),
         Command::Manifest(args) => files::manifest::run(&args),
         Command::Stat(args) => files::stat::run(&args),
+        Command::Mount(args) => mount::run(&args),
         Command::Perf(args) => perf::run(&args),
     }
 }

@@ -52,9 +52,9 @@ impl Mount {
     /// # Errors
     /// [`MountError`]: no directory, no FUSE, or no permission.
     pub fn new(spec: &MountSpec, dir: &Path) -> Result<(Self, OwnedFd), MountError> {
-        let point =
-            dir.canonicalize().map_err(|source| MountError::MountPoint { dir: dir.into(), source })?;
-        if !point.is_dir() {
+        let unusable = |source| MountError::MountPoint { dir: dir.into(), source };
+        let point = dir.canonicalize().map_err(unusable)?;
+        if !point.metadata().map_err(unusable)?.is_dir() {
             return Err(MountError::NotADirectory { dir: dir.into() });
         }
         let by_root = rustix::process::geteuid().is_root();

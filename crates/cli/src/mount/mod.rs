@@ -1,0 +1,54 @@
+//! `oxsan mount`: a volume as a directory.
+
+mod daemon;
+mod neighbours;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ::mount::MountOptions;
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::volume::VolumeArgs;
+
+/// Mounts a volume, read-only, through FUSE.
+///
+/// Returns when the mount is ready; umount DIR (as a user: fusermount3 -u DIR) ends it. As root everybody may use the
+/// mount; as a user only that user, unless -o allow_other and /etc/fuse.conf say otherwise.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MountArgs {
+    #[command(flatten)]
+    volume: VolumeArgs,
+    /// Where to mount it: a directory.
+    dir: PathBuf,
+    /// Options as of mount.ocfs2(8), separated by commas: ro (a must: writing is not built yet), nocluster (mount a
+    /// clustered volume that no other node has mounted), noacl, nosuid, nodev, noexec, allow_other, and those that a
+    /// read-only mount fulfils anyway, such as noatime
+    #[arg(short = 'o', value_name = "OPTIONS", default_value = "ro")]
+    options: Vec<String>,
+    /// Stay in the foreground; Ctrl-C unmounts.
+    #[arg(long)]
+    foreground: bool,
+    /// The half that serves the mount: started by the half that waits for it.
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &MountArgs) -> anyhow::Result<ExitCode> {
+    let by_root = rustix::process::geteuid().is_root();
+    let options = MountOptions::parse(&args.options.join(","), by_root).context("mount options")?;
+    if args.foreground {
+        return serve::run(args, &options, || {
+            eprintln!("oxsan: mounted on {}; Ctrl-C unmounts", args.dir.display());
+            Ok(())
+        });
+    }
+    if args.detached {
+        let args = MountArgs { volume: daemon::volume_of_parent(&args.volume)?, ..args.clone() };
+        return serve::run(&args, &options, daemon::detach);
+    }
+    daemon::start(args)
+}

@@ -1,0 +1,121 @@
+//! Serving a mount until it is unmounted or a signal comes.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::mount::{Mount, MountOptions, MountSpec, Session, SessionEnd, VolumeFs};
+use anyhow::{Context as _, bail};
+use block::BlockDevice;
+use ocfs2::Volume;
+use tokio::runtime::{Handle, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use super::{MountArgs, neighbours};
+use crate::volume::{self, Access};
+
+/// How long the end may take: to take the mount away from its users, and to take leave of the target.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Mounts, calls `ready`, and serves until the end.
+pub(super) fn run(
+    args: &MountArgs,
+    options: &MountOptions,
+    ready: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let runtime = Runtime::new().context("starting the runtime")?;
+    let outcome = runtime.block_on(async {
+        let device = volume::open(&args.volume, Access::Read).await?;
+        let outcome = serve(args, options, Arc::clone(&device), ready).await;
+        let closed = timeout(PATIENCE, device.close()).await;
+        match (outcome, closed) {
+            (Ok(()), Ok(closed)) => closed.context("after the mount"),
+            // A target that hangs is told nothing.
+            (outcome, _) => outcome,
+        }
+    });
+    // What still hangs on the device ends with the process.
+    runtime.shutdown_background();
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(
+    args: &MountArgs,
+    options: &MountOptions,
+    device: Arc<dyn BlockDevice>,
+    ready: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let name = device.name().to_owned();
+    let volume = Volume::open(device, ocfs2::OpenOptions::default()).await?;
+    for warning in volume.warnings() {
+        eprintln!("oxsan: {name}: {warning}");
+    }
+    neighbours::check(&volume, options).await?;
+    volume.inode(volume.root()).await.context("the root directory")?;
+    let mut signals = Signals::new()?;
+    let fs = Arc::new(VolumeFs::new(volume, options.acl));
+    let (mut mount, fuse) = Mount::new(&spec(name, options), &args.dir)?;
+    let config = fs.config();
+    let mut session = Session::start(fuse, fs, config, Handle::current())?;
+    mount.raise_read_ahead();
+    ready()?;
+    let end = tokio::select! {
+        biased;
+        end = session.ended() => end,
+        () = signals.any() => {
+            unmount(&mut mount)?;
+            // A user's connection ends only with this process while somebody uses the mount.
+            timeout(PATIENCE, session.ended()).await.unwrap_or(SessionEnd::Unmounted)
+        }
+    };
+    match end {
+        SessionEnd::Unmounted => {
+            mount.forget();
+            Ok(())
+        }
+        SessionEnd::Failed(errno) => bail!("/dev/fuse failed: {errno}"),
+        _ => Ok(()),
+    }
+}
+
+/// Ends the mount, in use or not: whoever asked wants this process gone.
+fn unmount(mount: &mut Mount) -> anyhow::Result<()> {
+    if let Err(error) = mount.unmount() {
+        eprintln!("oxsan: {error:#}: taking it away from those who use it");
+        mount.unmount_forcibly()?;
+    }
+    Ok(())
+}
+
+fn spec(source: String, options: &MountOptions) -> MountSpec {
+    MountSpec {
+        source,
+        subtype: "ocfs2".into(),
+        allow_other: options.allow_other,
+        default_permissions: true,
+        suid: options.suid,
+        dev: options.dev,
+        exec: options.exec,
+    }
+}
+
+/// The signals that end a mount.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let of = |kind| signal(kind).context("catching signals");
+        Ok(Self([of(SignalKind::interrupt())?, of(SignalKind::terminate())?, of(SignalKind::hangup())?]))
+    }
+
+    async fn any(&mut self) {
+        let Self([interrupt, terminate, hangup]) = self;
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}

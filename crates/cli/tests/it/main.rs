@@ -1,0 +1,3 @@
+//! The oxsan command as its users run it.
+
+mod mount;
