@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use scsi::AdditionalSense;
+
+use crate::unit::Mode;
 
 /// Most attentions that wait for one initiator; then only that there was a reset matters.
 const MOST: usize = 8;
@@ -14,7 +16,14 @@ const MOST: usize = 8;
 pub(crate) struct Nexus {
     /// Whether `attentions` holds any: the way of every command looks at this alone.
     any: AtomicBool,
-    attentions: Mutex<VecDeque<AdditionalSense>>,
+    news: Mutex<News>,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    attentions: VecDeque<AdditionalSense>,
+    /// The mode parameters that the initiator knows of, while it waits to be told that they changed.
+    known_mode: Option<Mode>,
 }
 
 impl Nexus {
@@ -26,16 +35,32 @@ impl Nexus {
     }
 
     /// Something happened that the initiator must be told. The same news is told once.
-    pub(crate) fn raise(&self, news: AdditionalSense) {
-        let mut attentions = self.attentions.lock().unwrap_or_else(PoisonError::into_inner);
-        if attentions.contains(&news) {
+    pub(crate) fn raise(&self, attention: AdditionalSense) {
+        self.add(&mut self.lock(), attention);
+    }
+
+    /// Another initiator changed the mode parameters. When they are again as this one knows them before it was told,
+    /// there is nothing to tell.
+    pub(crate) fn mode_changed(&self, before: Mode, now: Mode) {
+        let mut news = self.lock();
+        if *news.known_mode.get_or_insert(before) == now {
+            news.known_mode = None;
+            news.attentions.retain(|attention| *attention != AdditionalSense::MODE_PARAMETERS_CHANGED);
+            self.any.store(!news.attentions.is_empty(), Ordering::Release);
+        } else {
+            self.add(&mut news, AdditionalSense::MODE_PARAMETERS_CHANGED);
+        }
+    }
+
+    fn add(&self, news: &mut News, attention: AdditionalSense) {
+        if news.attentions.contains(&attention) {
             return;
         }
-        if attentions.len() >= MOST {
-            attentions.clear();
-            attentions.push_back(AdditionalSense::POWER_ON_OR_RESET);
+        if news.attentions.len() >= MOST {
+            news.attentions.clear();
+            news.attentions.push_back(AdditionalSense::POWER_ON_OR_RESET);
         }
-        attentions.push_back(news);
+        news.attentions.push_back(attention);
         self.any.store(true, Ordering::Release);
     }
 
@@ -44,10 +69,18 @@ impl Nexus {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let mut attentions = self.attentions.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = attentions.pop_front();
-        self.any.store(!attentions.is_empty(), Ordering::Release);
-        news
+        let mut news = self.lock();
+        let attention = news.attentions.pop_front();
+        self.any.store(!news.attentions.is_empty(), Ordering::Release);
+        if attention == Some(AdditionalSense::MODE_PARAMETERS_CHANGED) {
+            news.known_mode = None;
+        }
+        attention
+    }
+
+    fn lock(&self) -> MutexGuard<'_, News> {
+        // Every holder leaves the queue whole.
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -144,7 +144,7 @@ impl Unit {
     }
 
     fn check_writable(&self) -> Result<(), Reply> {
-        if self.read_only {
+        if self.read_only || self.mode().write_protect {
             return Err(Reply::check(Sense::new(SenseKey::DataProtect, AdditionalSense::WRITE_PROTECTED)));
         }
         Ok(())

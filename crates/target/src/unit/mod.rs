@@ -27,6 +27,7 @@ pub(crate) use admit::invalid_field;
 pub(crate) use admit::{Admitted, Expected};
 pub(crate) use inquiry::standard;
 pub(crate) use medium::Started;
+pub(crate) use mode::Mode;
 pub(crate) use reply::{DataIn, Reply};
 
 /// Names a session within its target, for as long as the target runs.

@@ -10,29 +10,31 @@ use super::{Reply, SessionId, Unit};
 
 /// What can be changed; one set for all initiators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mode {
+pub(crate) struct Mode {
     /// WCE: writes are answered before they are stable.
     pub(super) write_cache: bool,
+    /// SWP: writes are refused.
+    pub(super) write_protect: bool,
     /// D_SENSE: sense data comes in descriptor format.
     pub(super) descriptor_sense: bool,
 }
 
 impl Default for Mode {
     fn default() -> Self {
-        Self { write_cache: true, descriptor_sense: false }
+        Self { write_cache: true, write_protect: false, descriptor_sense: false }
     }
 }
 
 impl Mode {
     /// The bits that MODE SELECT can change.
-    const CHANGEABLE: Self = Self { write_cache: true, descriptor_sense: true };
+    const CHANGEABLE: Self = Self { write_cache: true, write_protect: true, descriptor_sense: true };
 
     fn pages(self, mask: bool) -> Vec<ModePage> {
         let caching = CachingPage { write_cache: self.write_cache, read_cache_disabled: false };
         let control = ControlPage {
             descriptor_sense: self.descriptor_sense,
             unrestricted_reordering: !mask,
-            write_protect: false,
+            write_protect: self.write_protect,
             task_aborted_status: !mask,
         };
         vec![
@@ -69,7 +71,7 @@ impl Unit {
             return Err(invalid_field(3, 7));
         }
         let data = ModeData {
-            write_protected: self.read_only,
+            write_protected: self.read_only || self.mode().write_protect,
             dpo_fua: true,
             descriptor: (!sense.no_descriptors).then_some((self.blocks, self.block)),
             pages,
@@ -112,7 +114,9 @@ impl Unit {
         }
         if mode != before {
             *self.mode() = mode;
-            self.raise_to_others(Some(session), AdditionalSense::MODE_PARAMETERS_CHANGED);
+            for (_, nexus) in self.nexuses().iter().filter(|(id, _)| **id != session) {
+                nexus.mode_changed(before, mode);
+            }
         }
         Reply::wrote(select.param_len.into())
     }
@@ -130,6 +134,7 @@ fn change(mode: &mut Mode, page: &ModePage) -> Result<(), Reply> {
         }
         PageCode::CONTROL => {
             let control = ControlPage::parse(page).map_err(|_| wrong_page())?;
+            new.write_protect = control.write_protect;
             new.descriptor_sense = control.descriptor_sense;
         }
         _ => {}

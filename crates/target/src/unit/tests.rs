@@ -291,6 +291,12 @@ fn mode_parameters() {
     assert_eq!(bench.unit.durability(false), Durability::Stable);
     assert_eq!(other.take(), Some(AdditionalSense::MODE_PARAMETERS_CHANGED));
     assert_eq!(bench.nexus.take(), None);
+    // Back to what the other knows now: changed and changed back before it asks is no news.
+    data.pages[0].body[0] |= 0x04;
+    bench.good(Command::ModeSelect(select), &data.encode(true, false));
+    data.pages[0].body[0] &= !0x04;
+    bench.good(Command::ModeSelect(select), &data.encode(true, false));
+    assert_eq!(other.take(), None);
     // What cannot be changed refuses the whole list.
     data.pages[0].body[1] = 1;
     assert_eq!(
