@@ -69,7 +69,8 @@ impl Volume {
     /// The names of `dir` from `position` on: 0 at first, then [`DirPage::next`] or any entry's [`Dirent::next`].
     ///
     /// Positions are the kernel's own, bytes into the directory, and stay good while the directory does not change;
-    /// one that has come to lie within an entry goes on with the entry after it. `.` and `..` are among the names.
+    /// one that has come to lie within an entry goes on with the entry after it. A page may be empty and yet not be
+    /// the last. `.` and `..` are among the names.
     ///
     /// # Errors
     /// [`Error::NotDir`], or when the page cannot be read at all: [`Self::next_dir_block`] is the way past it.

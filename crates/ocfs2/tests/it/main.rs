@@ -1,4 +1,8 @@
 //! The filesystem against volumes that a real kernel wrote, whole and damaged.
 
+mod damaged;
+mod failing;
+mod lookup;
 mod manifest;
+mod ranges;
 mod support;

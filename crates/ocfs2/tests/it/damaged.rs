@@ -1,0 +1,247 @@
+//! Damaged volumes: what cannot be read is named, the rest is read all the same, and nothing panics or hangs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use block::{BlockDevice, Bufs, Completion, Durability, Geometry, IoFuture};
+use ocfs2::{OpenOptions, Volume};
+
+use crate::support::{Walked, block_on, device, path_of, walk};
+
+/// Each corruption with what is said of it: a piece of an error for what a reader must notice, nothing for what it
+/// can read past (counters, bitmaps, links: the checker's to find) or the code repairs.
+const DAMAGE: [(&str, &str); 38] = [
+    ("01-superblock-signature", "no superblock at bytes 1024"),
+    ("02-inode-signature", "block 10813: dinode: signature is"),
+    ("03-inode-size-short", ""),
+    ("04-inode-clusters", ""),
+    ("05-link-count", ""),
+    ("06-extent-outside", "block 10813: extent list: record 0: e_blkno"),
+    ("07-duplicate-clusters", ""),
+    ("08-inode-fs-generation", "block 10813: dinode: i_fs_generation is"),
+    ("09-inode-blkno", "block 10813: dinode: i_blkno is"),
+    ("10-extent-block-signature", "block 8722: extent block: signature is"),
+    ("11-extent-order", "block 8722: extent list: record 1: e_cpos"),
+    ("12-extent-next-free", "block 8722: extent block: l_next_free_rec is"),
+    ("13-dirent-rec-len", "directory entry at byte"),
+    ("14-dirent-inode", "dinode"),
+    ("15-dirent-type", ""),
+    ("16-dotdot", ""),
+    ("17-dx-root-signature", ""),
+    ("18-dir-block-trailer", "directory block trailer: signature is"),
+    ("19-dx-entry-count", ""),
+    ("20-group-free-count", ""),
+    ("21-bitmap-bit-clear", ""),
+    ("22-group-signature", ""),
+    ("23-inode-bit-clear", ""),
+    ("24-refcount-record", ""),
+    ("25-refcount-signature", ""),
+    ("26-refcount-loc", "HAS_REFCOUNT"),
+    ("27-xattr-count", "block 8740: xattr block: entry 0: a value of 999 bytes"),
+    ("28-xattr-signature", "block 8740: xattr block: signature is"),
+    ("29-journal-superblock", ""),
+    ("30-truncate-log", ""),
+    ("31-symlink-size", "fast symlink: i_size is 3"),
+    ("32-inline-size", "more than the"),
+    ("33-root-dir", "block 5: dinode: signature is"),
+    ("50-ecc-one-bit", ""),
+    ("51-ecc-bytes", "dinode: checksum is"),
+    ("52-ecc-crc", "dinode: checksum is"),
+    ("53-ecc-group", ""),
+    ("54-ecc-dir-block", "directory block trailer: checksum is"),
+];
+
+/// The errors of a volume, opening it included.
+async fn examine(device: Arc<dyn BlockDevice>) -> (Walked, u64) {
+    match Volume::open(device, OpenOptions::default()).await {
+        Ok(volume) => {
+            let mut walked = walk(&volume).await;
+            walked.errors.extend(volume.warnings().iter().map(ToString::to_string));
+            (walked, volume.repaired_blocks())
+        }
+        Err(error) => (Walked { errors: vec![error.to_string()], ..Walked::default() }, 0),
+    }
+}
+
+#[test]
+fn every_corruption_is_named_and_the_rest_is_still_read() {
+    let known: Vec<&str> = DAMAGE.iter().map(|(name, _)| *name).collect();
+    let names: Vec<String> = fixtures::pokes().into_iter().map(|poke| poke.name).collect();
+    assert_eq!(known, names);
+    let mut wrong = Vec::new();
+    for (name, want) in DAMAGE {
+        let poke = fixtures::poke(name);
+        let patched = Patched::new(&fixtures::image(&poke.base), poke.patches.clone());
+        let (walked, repaired) = block_on(examine(Arc::new(patched)));
+        let errors = &walked.errors;
+        let ok = match want {
+            "" => errors.is_empty(),
+            want => errors.iter().any(|error| error.contains(want)),
+        };
+        if !ok {
+            wrong.push(format!("{name}: {want:?} not in {errors:#?}"));
+        }
+        assert_eq!(repaired, u64::from(name == "50-ecc-one-bit"), "{name}: repaired blocks");
+        if matches!(name, "01-superblock-signature" | "33-root-dir") {
+            continue; // nothing can be reached
+        }
+        // Whatever is not the damaged file or below the damaged directory is as the kernel had it.
+        let theirs: BTreeSet<String> =
+            fixtures::manifest(&poke.base).iter().map(|line| path_of(line)).collect();
+        let ours: BTreeSet<String> = walked.lines.keys().cloned().collect();
+        let lost = theirs.difference(&ours).count();
+        let bound = match name {
+            "13-dirent-rec-len" => 16,
+            "18-dir-block-trailer" | "54-ecc-dir-block" => 130,
+            _ => 2,
+        };
+        assert!(
+            lost <= bound,
+            "{name}: {lost} files lost: {:?}",
+            theirs.difference(&ours).collect::<Vec<_>>()
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn one_flipped_bit_is_repaired_and_the_manifest_is_whole() {
+    let poke = fixtures::poke("50-ecc-one-bit");
+    let patched = Patched::new(&fixtures::image("b"), poke.patches);
+    let (walked, _) = block_on(examine(Arc::new(patched)));
+    for line in fixtures::manifest("b") {
+        assert_eq!(walked.lines.get(&path_of(&line)).map(|ours| ours.trim_end()), Some(line.as_str()));
+    }
+}
+
+/// Volume f reaches the first backup at 1 GiB: its superblock destroyed, it opens all the same, and says so.
+#[test]
+fn a_backup_superblock_stands_in() {
+    let patched = Patched::new(&fixtures::image("f"), vec![(8192, vec![0; 512])]);
+    let (walked, _) = block_on(examine(Arc::new(patched)));
+    assert_eq!(walked.errors.len(), 1, "{:?}", walked.errors);
+    assert!(walked.errors[0].starts_with("THE SUPERBLOCK IS BAD"), "{:?}", walked.errors);
+    assert_eq!(walked.lines.len(), fixtures::manifest("f").len());
+}
+
+#[test]
+fn a_truncated_volume_gives_errors_for_what_is_gone() {
+    let whole = fixtures::image("dirty-orphan");
+    for size in [0_u64, 512, 4096, 12288, 1 << 20, 8 << 20, 20 << 20, 60 << 20] {
+        let device = Patched { limit: Some(size), ..Patched::new(&whole, Vec::new()) };
+        let (walked, _) = block_on(examine(Arc::new(device)));
+        assert!(!walked.errors.is_empty(), "{size} bytes");
+    }
+}
+
+/// Bits flipped all over the metadata, many at once, from fixed seeds: whatever comes of it, it ends.
+#[test]
+fn random_flips_never_panic_or_hang() {
+    for (name, block_size) in [("dirty-orphan", 4096_usize), ("c", 512), ("b", 4096)] {
+        let image = fixtures::image(name);
+        let blocks = metadata_blocks(&image, block_size);
+        assert!(blocks.len() > 50, "{name}: {} metadata blocks", blocks.len());
+        let mut random = Random(0x6f78_7361);
+        for round in 0..12 {
+            let flips = (0..1 << (round / 2)).map(|_| {
+                let block = blocks[random.below(blocks.len())];
+                // Heads of blocks matter more than their tails.
+                let range = if random.below(2) == 0 { 256.min(block_size) } else { block_size };
+                let offset = block + random.below(range) as u64;
+                (offset, vec![u8::try_from(random.below(256)).expect("below 256")])
+            });
+            let patched = Patched::new(&image, flips.collect());
+            block_on(examine(Arc::new(patched)));
+        }
+    }
+}
+
+/// Byte offsets of the blocks that a signature marks as metadata, in the first 96 MiB.
+fn metadata_blocks(image: &std::path::Path, block_size: usize) -> Vec<u64> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::open(image).expect("an image");
+    let mut blocks = Vec::new();
+    let mut chunk = vec![0; 1 << 20];
+    for start in (0..96 << 20).step_by(1 << 20) {
+        let Ok(()) = file.read_exact_at(&mut chunk, start) else { break };
+        for (n, block) in chunk.chunks(block_size).enumerate() {
+            let signed = [&b"INODE01"[..], b"EXBLK01", b"DXDIR01", b"DXLEAF1", b"XATTR01", b"OCFSV2"];
+            let trailer = &block[block_size - 48..];
+            if signed.iter().any(|signature| block.starts_with(signature)) || trailer.starts_with(b"DIRTRL1")
+            {
+                blocks.push(start + (n * block_size) as u64);
+            }
+        }
+    }
+    blocks
+}
+
+/// Small, seeded, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % limit as u64).expect("below a usize")
+    }
+}
+
+/// An image with some bytes changed on the way, and perhaps cut short.
+#[derive(Debug)]
+struct Patched {
+    inner: block::FileDevice,
+    patches: Vec<(u64, Vec<u8>)>,
+    limit: Option<u64>,
+}
+
+impl Patched {
+    fn new(image: &std::path::Path, patches: Vec<(u64, Vec<u8>)>) -> Self {
+        Self { inner: device(image), patches, limit: None }
+    }
+}
+
+impl BlockDevice for Patched {
+    fn geometry(&self) -> Geometry {
+        let geometry = self.inner.geometry();
+        Geometry { size: self.limit.unwrap_or(geometry.size), ..geometry }
+    }
+
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn read(&self, offset: u64, bufs: Bufs) -> IoFuture<'_, Completion> {
+        IoFuture::boxed(async move {
+            let (mut bufs, verdict) = self.inner.read(offset, bufs).await;
+            let mut start = offset;
+            for buf in &mut bufs {
+                let end = start + buf.len() as u64;
+                for (at, bytes) in &self.patches {
+                    for (at, byte) in (*at..).zip(bytes).filter(|(at, _)| (start..end).contains(at)) {
+                        buf[usize::try_from(at - start).expect("within the buffer")] = *byte;
+                    }
+                }
+                start = end;
+            }
+            (bufs, verdict)
+        })
+    }
+
+    fn write(&self, _: u64, _: Bufs, _: Durability) -> IoFuture<'_, Completion> {
+        unreachable!("nothing is ever written")
+    }
+
+    fn flush(&self) -> IoFuture<'_, Result<(), block::BlockError>> {
+        unreachable!("nothing is ever written")
+    }
+
+    fn discard(&self, _: u64, _: u64) -> IoFuture<'_, Result<(), block::BlockError>> {
+        unreachable!("nothing is ever written")
+    }
+
+    fn write_zeroes(&self, _: u64, _: u64) -> IoFuture<'_, Result<(), block::BlockError>> {
+        unreachable!("nothing is ever written")
+    }
+}
