@@ -5,5 +5,6 @@
 mod faults;
 mod io;
 mod mock;
+mod own_target;
 mod setup;
 mod tgtd;
