@@ -1,5 +1,6 @@
 //! Serving a mount until it is unmounted or a signal comes.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,7 @@ async fn serve(
     volume.inode(volume.root()).await.context("the root directory")?;
     let mut signals = Signals::new()?;
     let fs = Arc::new(VolumeFs::new(volume, options.acl));
-    let (mut mount, fuse) = Mount::new(&spec(name, options), &args.dir)?;
+    let (mut mount, fuse) = Mount::new(&spec(shown(name), options), &args.dir)?;
     let config = fs.config();
     let mut session = Session::start(fuse, fs, config, Handle::current())?;
     mount.raise_read_ahead();
@@ -86,6 +87,11 @@ fn unmount(mount: &mut Mount) -> anyhow::Result<()> {
         mount.unmount_forcibly()?;
     }
     Ok(())
+}
+
+/// The volume in the table of mounts: a file by its whole path, wherever the reader stands.
+fn shown(name: String) -> String {
+    Path::new(&name).canonicalize().ok().and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(name)
 }
 
 fn spec(source: String, options: &MountOptions) -> MountSpec {

@@ -139,4 +139,9 @@ compare_with_the_kernel! {
     volume_e "e"
     volume_f "f"
     volume_g "g"
+    volume_dirty "dirty"
+    volume_dirty_slot1 "dirty-slot1"
+    volume_dirty_ecc "dirty-ecc"
+    volume_dirty_orphan "dirty-orphan"
+    volume_dirty_orphan_slot1 "dirty-orphan-slot1"
 }
