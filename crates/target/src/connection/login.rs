@@ -1,5 +1,7 @@
 //! Logins: who may come in, and what happens to the session that was there before.
 
+use std::net::SocketAddr;
+
 use iscsi::{LoginGrant, LoginInfo, LoginStatus, SessionType, TargetAuth, TargetRecord};
 use scsi::AdditionalSense;
 
@@ -84,8 +86,15 @@ impl Connection<'_> {
         let iqn = &self.shared.iqn;
         let asked = which.is_empty() || which == "All" || which.eq_ignore_ascii_case(iqn);
         let records = if asked {
-            let addresses =
-                self.shared.portals.iter().map(|portal| format!("{portal},{}", self.shared.tag)).collect();
+            let addresses = self
+                .shared
+                .portals
+                .iter()
+                .map(|portal| {
+                    let ip = self.local.filter(|_| portal.ip().is_unspecified()).unwrap_or(portal.ip());
+                    format!("{},{}", SocketAddr::new(ip, portal.port()), self.shared.tag)
+                })
+                .collect();
             vec![TargetRecord { name: iqn.clone(), addresses }]
         } else {
             Vec::new()

@@ -11,6 +11,7 @@ mod manage;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,6 +99,8 @@ struct Attached<'u> {
 struct Connection<'u> {
     shared: &'u Shared,
     peer: String,
+    /// This end's address: where a portal on all addresses was reached.
+    local: Option<IpAddr>,
     engine: Target<Shipped>,
     /// Its number, and that of its session.
     id: SessionId,
@@ -137,6 +140,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: String, shared: &Shared, seed
     let mut connection = Connection {
         shared,
         peer,
+        local: stream.local_addr().ok().map(|address| address.ip().to_canonical()),
         engine,
         id,
         end: Arc::clone(&end),

@@ -101,7 +101,11 @@ fn open_portals_must_be_asked_for() {
         bench.runtime.block_on(builder.portal("0.0.0.0:0".parse().unwrap()).serve())
     };
     assert!(matches!(serve(false).err(), Some(TargetError::OpenPortal { .. })));
-    assert!(serve(true).is_ok());
+    let target = serve(true).unwrap();
+    // Nobody can connect to 0.0.0.0: discovery tells the address that it came in by.
+    let port = target.portals()[0].port();
+    let targets = Client::discover(([127, 0, 0, 1], port).into());
+    assert_eq!(targets[0].addresses, [format!("127.0.0.1:{port},1")]);
 }
 
 #[test]
