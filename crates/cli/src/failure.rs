@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use ::mount::{MountError, OptionError, SessionError};
 use block::BlockError;
 use initiator::{ConnectError, InitiatorNameError, UrlError};
+use target::config::ConfigError;
 
 /// Prints the error with its causes and its hint, and gives the exit status 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -26,6 +27,7 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let mount = || cause.downcast_ref::<MountError>().and_then(MountError::hint);
     let session = || cause.downcast_ref::<SessionError>().and_then(SessionError::hint);
     let option = || cause.downcast_ref::<OptionError>().and_then(OptionError::hint);
+    let target = || cause.downcast_ref::<ConfigError>().and_then(ConfigError::hint);
     disk.or_else(url)
         .or_else(name)
         .or_else(connect)
@@ -34,4 +36,5 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         .or_else(mount)
         .or_else(session)
         .or_else(option)
+        .or_else(target)
 }

@@ -7,6 +7,7 @@ mod files;
 mod mount;
 mod perf;
 mod size;
+mod target;
 mod volume;
 
 use std::process::ExitCode;
@@ -41,6 +42,9 @@ enum Command {
     Perf(perf::PerfArgs),
     /// Show all that is known of files.
     Stat(files::stat::StatArgs),
+    /// Be an iSCSI target.
+    #[command(subcommand)]
+    Target(target::TargetCommand),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +71,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Stat(args) => files::stat::run(&args),
         Command::Mount(args) => mount::run(&args),
         Command::Perf(args) => perf::run(&args),
+        Command::Target(command) => target::run(command),
     }
 }

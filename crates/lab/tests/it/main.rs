@@ -5,6 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "what a helper cannot do fails the test")]
 
 mod boot;
+mod conformance;
 mod fixture;
 mod initiator;
+mod serving;
 mod support;
+mod target;
+mod volume;
