@@ -28,8 +28,12 @@ enum Command {
     Discover(discover::DiscoverArgs),
     /// Write files to standard output.
     Cat(files::cat::CatArgs),
+    /// Copy files and trees out of a volume.
+    Cp(files::cp::CpArgs),
     /// Show how full a volume is.
     Df(files::df::DfArgs),
+    /// Find files by name, type, size and more.
+    Find(files::find::FindArgs),
     /// Show what a volume is: superblock, features, slots, journals.
     Info(files::info::InfoArgs),
     /// List directories.
@@ -64,7 +68,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Discover(args) => discover::run(&args),
         Command::Cat(args) => files::cat::run(&args),
+        Command::Cp(args) => files::cp::run(&args),
         Command::Df(args) => files::df::run(&args),
+        Command::Find(args) => files::find::run(&args),
         Command::Info(args) => files::info::run(&args),
         Command::Ls(args) => files::ls::run(&args),
         Command::Manifest(args) => files::manifest::run(&args),

@@ -6,7 +6,9 @@ mod show;
 mod whole;
 
 pub(crate) mod cat;
+pub(crate) mod cp;
 pub(crate) mod df;
+pub(crate) mod find;
 pub(crate) mod info;
 pub(crate) mod ls;
 pub(crate) mod manifest;
@@ -48,6 +50,7 @@ impl Trouble {
     /// Says what went wrong with `path`.
     pub(crate) fn report(&mut self, path: &[u8], error: &dyn std::error::Error) {
         self.count += 1;
+        let path = path.iter().position(|byte| *byte != b'/').map_or(&path[..0], |start| &path[start..]);
         eprintln!("oxsan: /{}: {}", path.escape_ascii(), show::chain(error));
     }
 

@@ -1,3 +1,4 @@
 //! The oxsan command as its users run it.
 
+mod files;
 mod mount;
