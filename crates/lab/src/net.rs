@@ -8,7 +8,9 @@
 
 use crate::LabError;
 use crate::tool::{output, words};
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -52,9 +54,16 @@ impl Network {
     }
 
     /// Removes the namespace of this name and ends what runs in it.
+    ///
+    /// The name goes first, so that nothing can enter any more while the processes inside are looked for. One that
+    /// [`Self::command`] started and that is not inside yet fails to enter.
     pub fn remove(name: &str) {
-        kill_all_in(name);
+        // Held open, so that no other namespace gets this one's number meanwhile.
+        let pin = File::open(Path::new("/run/netns").join(name));
         let _ = output(&mut words(&format!("ip netns del {name}")));
+        if let Ok(inode) = pin.as_ref().map_err(drop).and_then(|file| file.metadata().map_err(drop)) {
+            kill_all_in(inode.ino());
+        }
     }
 
     /// The namespace's name, as `ip netns` shows it.
@@ -151,11 +160,22 @@ fn sweep() {
     }
 }
 
-fn kill_all_in(name: &str) {
-    let Ok(pids) = output(&mut words(&format!("ip netns pids {name}"))) else { return };
-    for pid in pids.lines().filter_map(|line| line.trim().parse::<i32>().ok()) {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+/// Kills every process whose network namespace has this number, until there is none.
+fn kill_all_in(inode: u64) {
+    let inside = PathBuf::from(format!("net:[{inode}]"));
+    // Each round can only miss what was forked while it looked.
+    for _ in 0..10 {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return };
+        let pids = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+            .filter(|pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|net| net == inside));
+        let mut killed = false;
+        for pid in pids.filter_map(rustix::process::Pid::from_raw) {
+            killed |= rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok();
+        }
+        if !killed {
+            return;
         }
     }
 }

@@ -56,6 +56,13 @@ fn networks_of_two_labs_do_not_meet_and_go_with_them() {
     let (one, two) = (Network::new().unwrap(), Network::new().unwrap());
     assert_ne!(one.name(), two.name());
     let mut sleeper = one.command("sleep").arg("1000").spawn().unwrap();
+    // Once, on a busy machine, the network went before the program was inside it: nothing was there to be ended, the
+    // program entered a namespace without a name, and this test waited for it for ever.
+    let comm = format!("/proc/{}/comm", sleeper.id());
+    while std::fs::read_to_string(&comm).unwrap().trim() != "sleep" {
+        assert!(sleeper.try_wait().unwrap().is_none(), "the program ended before it was inside");
+        std::thread::yield_now();
+    }
     let place = Path::new("/run/netns").join(one.name());
     assert!(place.exists());
     drop(one);
