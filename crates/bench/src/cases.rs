@@ -137,8 +137,12 @@ fn manifest(setting: &Setting) -> Result<Vec<Row>> {
     let peers = || -> Result<Sample> {
         let _ = std::fs::remove_dir_all(&out);
         std::fs::create_dir(&out).context("creating a place for rdump")?;
-        let request = format!("rdump / {}", out.display());
+        // Not `/`: ocfs2-tools 1.8.7 then tries to make the directory that must be there, and writes nothing.
+        let request = format!("rdump /. {}", out.display());
         let taken = timed::run(Command::new("/sbin/debugfs.ocfs2").args(["-R", &request]).arg(&image))?;
+        let mut inside = std::fs::read_dir(&out).context("reading what rdump wrote")?.flatten();
+        let last = |dir: std::fs::DirEntry| dir.path().join("dir200/file-19999.dat").exists();
+        ensure!(inside.any(last), "rdump did not write the last file");
         Ok(vec![("seconds", taken.wall_s), ("memory MiB", taken.rss_mib)])
     };
     let pairs = in_pairs(setting.pairs, ours, peers)?;

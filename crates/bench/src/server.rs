@@ -32,7 +32,8 @@ impl Server {
     /// tgtd with `lun` as LUN 1 (its LUN 0 is a controller).
     pub(crate) fn tgtd(lun: &Path, log: &Path) -> Result<Self> {
         let portal = free_portal()?;
-        let control = portal.port().to_string();
+        // The control channel's number: tgtd takes those up to 32767.
+        let control = (portal.port() % 32_000 + 1).to_string();
         let mut command = Command::new("/usr/sbin/tgtd");
         command.args(["-f", "-C", &control, "--iscsi", &format!("portal={portal}")]);
         let program = HostProgram::start(&mut command, log)?;

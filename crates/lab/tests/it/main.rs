@@ -8,6 +8,7 @@ mod boot;
 mod conformance;
 mod fixture;
 mod initiator;
+mod node_without_ocfs2;
 mod serving;
 mod support;
 mod target;

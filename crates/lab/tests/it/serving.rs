@@ -29,3 +29,9 @@ pub(crate) fn serve_with(lab: &Lab, lun: &str, access: &[&str]) -> HostProgram {
     assert!(up && program.running(), "the target does not listen on {portals:?}; it said:\n{said}");
     program
 }
+
+/// oxsan in the lab's share, for a node: `/h/oxsan` in a job.
+#[track_caller]
+pub(crate) fn put_oxsan(lab: &Lab) {
+    fs::copy(oxsan(), lab.share().join("oxsan")).expect("a copy in the share");
+}
