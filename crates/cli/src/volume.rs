@@ -10,8 +10,11 @@ use initiator::{ChapEnv, IscsiDevice, NameSources, SessionOptions, VolumeUrl, fi
 /// The volume of a command, and how to reach it.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct VolumeArgs {
-    /// A file, a block device, or iscsi://[user%secret@]host[:port][,host2[:port]…]/target-name/lun
-    #[arg(value_name = "VOLUME")]
+    /// The volume's name as typed, see `initiator::VolumeUrl`.
+    #[arg(
+        value_name = "VOLUME",
+        help = "A file, a block device, or iscsi://[user%secret@]host[:port][,host2[:port]…]/target-name/lun"
+    )]
     pub(crate) volume: String,
     #[command(flatten)]
     pub(crate) initiator: InitiatorArgs,

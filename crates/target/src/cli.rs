@@ -19,8 +19,13 @@ pub struct ServeArgs {
     /// Where to listen: ADDRESS:PORT; may be given several times. [default: 127.0.0.1:3260]
     #[arg(long = "portal", value_name = "ADDRESS:PORT", value_parser = parse_portal)]
     pub portals: Vec<SocketAddr>,
-    /// What to serve: FILE[,ro][,size=100G][,bs=4096][,serial=TEXT][,lun=N]; may be given several times.
-    #[arg(long = "lun", value_name = "FILE[,OPTION]...", value_parser = LunConfig::parse)]
+    /// What to serve.
+    #[arg(
+        long = "lun",
+        value_name = "FILE[,OPTION]...",
+        value_parser = LunConfig::parse,
+        help = "What to serve: FILE[,ro][,size=100G][,bs=4096][,serial=TEXT][,lun=N]; may be given several times"
+    )]
     pub luns: Vec<LunConfig>,
     /// Let in who knows this CHAP secret, and nobody else: NAME:FILE, or NAME%SECRET (which other users of this
     /// machine can see); may be given several times.

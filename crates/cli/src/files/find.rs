@@ -14,12 +14,16 @@ use ocfs2::Follow;
 use super::{FilesArgs, Trouble, path_bytes};
 use expression::{Candidate, Query};
 
-/// Finds files, as find(1) does.
-///
-/// After the paths come the conditions, all of which must hold: -name PATTERN, -iname PATTERN, -path PATTERN,
-/// -type f|d|l|p|s|c|b (several with commas), -size [+-]N[ckMG], -links [+-]N, -inum N, -uid N, -gid N, -empty,
-/// -maxdepth N, -mindepth N; a ! or -not before one turns it round. -print0 ends each path with a NUL.
+/// What its long help says.
+const ABOUT: &str = "Find files, as find(1) does.
+
+After the paths come the conditions, all of which must hold: -name PATTERN, -iname PATTERN, -path PATTERN, \
+-type f|d|l|p|s|c|b (several with commas), -size [+-]N[ckMG], -links [+-]N, -inum N, -uid N, -gid N, -empty, \
+-maxdepth N, -mindepth N; a ! or -not before one turns it round. -print0 ends each path with a NUL.";
+
+/// The arguments of `oxsan find`.
 #[derive(Args)]
+#[command(long_about = ABOUT)]
 pub(crate) struct FindArgs {
     #[command(flatten)]
     files: FilesArgs,
