@@ -86,7 +86,7 @@ impl Inode {
         self.attr.ino
     }
 
-    /// What `stat(2)` says of it. Its size is not to be relied on for reading: see [`Self::size`].
+    /// What `stat(2)` says of it. Its size is not to be relied on for reading: contents end where the dinode says.
     #[must_use]
     pub fn attr(&self) -> &Attr {
         &self.attr
