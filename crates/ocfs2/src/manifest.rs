@@ -6,7 +6,7 @@ use std::io::Write;
 use futures_util::stream::{self, Stream, StreamExt};
 use sha2::{Digest, Sha256};
 
-use crate::data::{Data, Piece};
+use crate::data::Piece;
 use crate::fiemap::FiemapExtent;
 use crate::inode::Inode;
 use crate::seek::Seek;
@@ -107,23 +107,10 @@ impl Volume {
         Ok(())
     }
 
-    /// The contents in order, chunk by chunk, the next ones on their way while one is used.
-    fn chunks<'a>(
-        &'a self,
-        inode: &'a Inode,
-        start: u64,
-        end: u64,
-    ) -> impl Stream<Item = Result<(u64, Data), Error>> + 'a {
-        let count = end.saturating_sub(start).div_ceil(CHUNK);
-        stream::iter((0..count).map(move |n| start + n * CHUNK))
-            .map(move |at| async move { Ok((at, self.read(inode, at, CHUNK.min(end - at)).await?)) })
-            .buffered(DEPTH)
-    }
-
     async fn hash_whole(&self, inode: &Inode) -> Result<[u8; 32], Error> {
         const ZEROES: [u8; 8192] = [0; 8192];
         let mut hash = Sha256::new();
-        let mut chunks = std::pin::pin!(self.chunks(inode, 0, inode.attr().size));
+        let mut chunks = std::pin::pin!(self.chunks(inode, 0..inode.attr().size, CHUNK, DEPTH));
         while let Some(chunk) = chunks.next().await {
             for piece in chunk?.1.pieces() {
                 match piece {
@@ -147,7 +134,7 @@ impl Volume {
         let mut at = 0;
         while let Some(start) = self.seek(inode, at, Seek::Data).await? {
             let end = self.seek(inode, start, Seek::Hole).await?.unwrap_or(inode.attr().size);
-            let mut chunks = std::pin::pin!(self.chunks(inode, start, end));
+            let mut chunks = std::pin::pin!(self.chunks(inode, start..end, CHUNK, DEPTH));
             while let Some(chunk) = chunks.next().await {
                 let (offset, data) = chunk?;
                 let bytes = data.to_vec();

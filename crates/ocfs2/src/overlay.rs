@@ -12,10 +12,6 @@ use crate::JournalError;
 /// volume has, and a bound for what a damaged journal can make us keep (about 48 bytes each).
 const MAX_BLOCKS: usize = 1 << 20;
 
-/// The journal's magic number as it lies on disk. A journalled copy that begins with it has these four bytes zeroed
-/// in the log, and its tag says ESCAPE.
-const JOURNAL_MAGIC: [u8; 4] = [0xc0, 0x3b, 0x39, 0x98];
-
 /// Where the newest journalled copy of one block lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogCopy {
@@ -28,10 +24,8 @@ pub(crate) struct LogCopy {
 impl LogCopy {
     /// Undoes the escape in the bytes read from the log.
     pub(crate) fn restore(self, bytes: &mut [u8]) {
-        if self.escaped
-            && let Some(head) = bytes.first_chunk_mut()
-        {
-            *head = JOURNAL_MAGIC;
+        if self.escaped {
+            jbd2::unescape(bytes);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Reading a file: from its extents to device reads, all in flight at once.
 
-use futures_util::stream::{FuturesOrdered, TryStreamExt};
+use std::ops::Range;
+
+use futures_util::stream::{self, FuturesOrdered, Stream, StreamExt, TryStreamExt};
 use ocfs2_format::ExtentFlags;
 
 use crate::data::Data;
@@ -33,7 +35,27 @@ impl Volume {
         self.read_body(inode, offset, len).await
     }
 
-    /// The same for any inode that has contents.
+    /// The contents of a regular file in `range` of bytes, in order: pieces of `chunk` bytes (at least 1), each with
+    /// its offset, and `depth` of them on their way at once. Memory is bounded by `chunk` times `depth`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), for each chunk.
+    pub fn chunks<'a>(
+        &'a self,
+        inode: &'a Inode,
+        range: Range<u64>,
+        chunk: u64,
+        depth: usize,
+    ) -> impl Stream<Item = Result<(u64, Data), Error>> + 'a {
+        let Range { start, end } = range;
+        let chunk = chunk.max(1);
+        let count = end.saturating_sub(start).div_ceil(chunk);
+        stream::iter((0..count).map(move |n| start + n * chunk))
+            .map(move |at| async move { Ok((at, self.read(inode, at, chunk.min(end - at)).await?)) })
+            .buffered(depth)
+    }
+
+    /// Reads any inode that has contents, as [`read`](Self::read) does a file.
     pub(crate) async fn read_body(&self, inode: &Inode, offset: u64, len: u64) -> Result<Data, Error> {
         let len = len.min(inode.size().saturating_sub(offset));
         let mut data = Data::default();

@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::StreamExt;
 use ocfs2::{Error, Follow, Piece, Volume};
 
-use super::{FilesArgs, Output, Trouble, whole};
+use super::{CHUNK, DEPTH, FilesArgs, Output, Trouble};
 
 /// Writes files to standard output, one after the other.
 #[derive(Args)]
@@ -43,7 +43,7 @@ async fn cat(volume: &Volume, path: &[u8], out: &mut Output) -> std::io::Result<
     if let Err(error) = volume.read(&inode, 0, 0).await {
         return Ok(Err(error));
     }
-    let mut chunks = std::pin::pin!(whole::chunks(volume, &inode, 0, inode.attr().size));
+    let mut chunks = std::pin::pin!(volume.chunks(&inode, 0..inode.attr().size, CHUNK, DEPTH));
     while let Some(chunk) = chunks.next().await {
         let data = match chunk {
             Ok((_, data)) => data,

@@ -3,7 +3,6 @@
 mod entry;
 mod output;
 mod show;
-mod whole;
 
 pub(crate) mod cat;
 pub(crate) mod cp;
@@ -26,6 +25,11 @@ use ocfs2::{OpenOptions, Volume};
 use crate::volume::{self, Access, VolumeArgs};
 
 pub(crate) use output::Output;
+
+/// Unit of reading a file's contents, in bytes.
+pub(crate) const CHUNK: u64 = 1 << 20;
+/// Chunks on their way at once.
+pub(crate) const DEPTH: usize = 4;
 
 /// Exit status of a process that SIGPIPE ended: what a shell sees of `ls | head`.
 const BROKEN_PIPE: u8 = 141;

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use ocfs2::{Inode, Piece, Seek};
 
 use super::Copier;
-use crate::files::whole::{self, CHUNK};
+use crate::files::{CHUNK, DEPTH};
 
 /// `O_NOFOLLOW`.
 const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
@@ -48,7 +48,7 @@ impl Copier<'_> {
         while let Some(data) = self.volume.seek(inode, at, Seek::Data).await.map_err(io::Error::other)? {
             let hole = self.volume.seek(inode, data, Seek::Hole).await.map_err(io::Error::other)?;
             let end = hole.unwrap_or(inode.attr().size);
-            let mut chunks = std::pin::pin!(whole::chunks(self.volume, inode, data, end));
+            let mut chunks = std::pin::pin!(self.volume.chunks(inode, data..end, CHUNK, DEPTH));
             while let Some(chunk) = chunks.next().await {
                 let (mut offset, data) = chunk.map_err(io::Error::other)?;
                 let len = data.len();
