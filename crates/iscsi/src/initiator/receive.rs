@@ -12,7 +12,7 @@ use crate::serial::{at_or_before, before};
 use crate::text::{TextError, parse_pairs};
 use crate::types::{Residual, TargetRecord, size};
 
-use super::task::{Flight, Lookup};
+use super::task::Flight;
 use super::{Event, Initiator, Outcome, Phase, Task, Verdict};
 
 /// The PDU whose data segment is arriving.
@@ -101,17 +101,8 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
         let (itt, offset) = (raw.itt.get(), raw.buffer_offset.get());
         let common: &RawBhs = zerocopy::transmute_ref!(&raw);
         let len = common.data_len();
-        let flight = match self.tasks.lookup(itt) {
-            Lookup::Live(flight) => flight,
-            Lookup::Stale => return Ok(Current::DataIn { raw, task: None, offset }),
-            Lookup::Unknown => {
-                return Err(SessionError::field(
-                    pdu,
-                    "Initiator Task Tag",
-                    itt,
-                    "that of a command in flight",
-                ));
-            }
+        let Some(flight) = self.tasks.named(pdu, itt)? else {
+            return Ok(Current::DataIn { raw, task: None, offset });
         };
         if raw.data_sn.get() != flight.next_data_sn {
             return Err(SessionError::field(pdu, "DataSN", raw.data_sn.get(), "the next of its command"));
@@ -186,17 +177,8 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
         self.take_sequence(pdu, raw.stat_sn.get(), true)?;
         self.take_window(raw.exp_cmd_sn.get(), raw.max_cmd_sn.get());
         let task = Task(raw.itt.get());
-        match self.tasks.lookup(task.0) {
-            Lookup::Live(_) => {}
-            Lookup::Stale => return Ok(()),
-            Lookup::Unknown => {
-                return Err(SessionError::field(
-                    pdu,
-                    "Initiator Task Tag",
-                    task.0,
-                    "that of a command in flight",
-                ));
-            }
+        if self.tasks.named(pdu, task.0)?.is_none() {
+            return Ok(());
         }
         let sense = self.sense(pdu)?;
         let residual =
@@ -250,18 +232,7 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
         self.take_sequence(pdu, raw.stat_sn.get(), false)?;
         self.take_window(raw.exp_cmd_sn.get(), raw.max_cmd_sn.get());
         let (itt, offset, len) = (raw.itt.get(), raw.buffer_offset.get(), raw.desired_len.get());
-        let flight = match self.tasks.lookup(itt) {
-            Lookup::Live(flight) => flight,
-            Lookup::Stale => return Ok(()),
-            Lookup::Unknown => {
-                return Err(SessionError::field(
-                    pdu,
-                    "Initiator Task Tag",
-                    itt,
-                    "that of a command in flight",
-                ));
-            }
-        };
+        let Some(flight) = self.tasks.named(pdu, itt)? else { return Ok(()) };
         if raw.ttt.get() == NO_TAG {
             return Err(SessionError::field(pdu, "Target Transfer Tag", NO_TAG, "a tag"));
         }

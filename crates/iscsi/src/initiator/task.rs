@@ -1,6 +1,8 @@
 //! The table of commands in flight.
 
 use super::{ScsiRequest, Task};
+use crate::SessionError;
+use crate::pdu::Opcode;
 
 /// One command in flight.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub(super) struct Tasks<B> {
 }
 
 /// What a tag that a target sent means.
-pub(super) enum Lookup<'a, B> {
+enum Lookup<'a, B> {
     /// A command in flight.
     Live(&'a mut Flight<B>),
     /// A command that ended; a late PDU of the target.
@@ -81,7 +83,21 @@ impl<B> Tasks<B> {
         }
     }
 
-    pub(super) fn lookup(&mut self, itt: u32) -> Lookup<'_, B> {
+    /// The command whose tag a PDU of the target carries; `None` for one that ended, whose late PDU is passed over.
+    ///
+    /// # Errors
+    /// Where no command ever had the tag.
+    pub(super) fn named(&mut self, pdu: Opcode, itt: u32) -> Result<Option<&mut Flight<B>>, SessionError> {
+        match self.lookup(itt) {
+            Lookup::Live(flight) => Ok(Some(flight)),
+            Lookup::Stale => Ok(None),
+            Lookup::Unknown => {
+                Err(SessionError::field(pdu, "Initiator Task Tag", itt, "that of a command in flight"))
+            }
+        }
+    }
+
+    fn lookup(&mut self, itt: u32) -> Lookup<'_, B> {
         let task = Task(itt);
         match self.slots.get_mut(task.index()) {
             Some(slot) if u32::from(slot.generation) == itt >> 16 => match &mut slot.flight {
