@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(fixtures::cases(64)) })]
 
         #[test]
         fn numbers_round_trip(wide in any::<bool>(), blocks in prop::collection::vec(any::<u64>(), 0..70)) {

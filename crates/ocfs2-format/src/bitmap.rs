@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(fixtures::cases(64)))]
 
         #[test]
         fn set_get_and_count_agree(bits in 0_u32..300, picks in prop::collection::btree_set(0_u32..300, 0..40)) {

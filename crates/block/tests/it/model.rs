@@ -83,7 +83,8 @@ async fn play(device: &dyn BlockDevice, steps: &[Step]) {
 
 #[test]
 fn every_disk_is_a_vector_of_bytes() {
-    let config = ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: fixtures::cases(32), failure_persistence: None, ..ProptestConfig::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for disk in disks(BLOCKS * 4096) {
         let mut runner = TestRunner::new(config.clone());

@@ -101,7 +101,7 @@ fn no_message_shows_a_secret() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(512)))]
 
     #[test]
     fn any_text_is_judged_without_a_panic(text in "\\PC{0,80}") {

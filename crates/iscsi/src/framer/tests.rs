@@ -42,7 +42,7 @@ fn command(write: bool) -> RawScsiCommand {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(300)))]
 
     #[test]
     fn any_chunking_gives_back_what_was_sent(

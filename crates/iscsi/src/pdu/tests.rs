@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(2000)))]
 
     #[test]
     fn what_parses_encodes_to_the_same_bytes(mut bytes in any::<[u8; BHS_LEN]>(), op in 0..18_usize) {

@@ -252,7 +252,7 @@ fn corrupt(settings: &Settings, at: usize, flip: u8, to_target: bool) -> Option<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(1500)))]
 
     #[test]
     fn a_flipped_byte_never_panics(at in 0..16_000_usize, flip in 1..=255_u8, to_target in any::<bool>()) {

@@ -63,7 +63,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(150)))]
 
     #[test]
     fn what_is_written_is_read(

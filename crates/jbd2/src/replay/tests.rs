@@ -136,7 +136,7 @@ fn transactions() -> impl Strategy<Value = Vec<Transaction>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(fixtures::cases(128)) })]
 
     #[test]
     fn one_pass_is_three(

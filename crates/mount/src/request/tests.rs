@@ -92,7 +92,7 @@ fn what_changes_the_volume_is_known_as_such() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(2000)))]
 
     #[test]
     fn no_bytes_panic(opcode in 0u32..60, body in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..240) {

@@ -78,7 +78,7 @@ fn a_tail_too_small_for_an_entry_is_an_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(64)))]
 
     #[test]
     fn written_areas_read_back(

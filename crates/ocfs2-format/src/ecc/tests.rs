@@ -90,7 +90,7 @@ fn blocks() -> impl Strategy<Value = (Vec<u8>, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(64)))]
 
     #[test]
     fn the_fast_code_is_the_slow_code((mut data, offset) in blocks()) {

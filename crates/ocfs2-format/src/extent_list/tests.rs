@@ -108,7 +108,7 @@ fn extents() -> impl Strategy<Value = Vec<Extent>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(64)))]
 
     #[test]
     fn leaves_round_trip_and_look_up_like_a_scan(extents in extents(), probe in 0_u32..12_000) {

@@ -129,7 +129,7 @@ fn bucket_hashes_must_ascend() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(64)))]
 
     #[test]
     fn laid_out_entries_read_back(

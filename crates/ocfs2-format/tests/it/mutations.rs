@@ -96,7 +96,7 @@ fn a_flipped_bit_on_a_volume_with_checksums_is_repaired() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(fixtures::cases(500)) })]
 
     #[test]
     fn free_bytes_are_survived(head in any::<[u8; 4]>(), fill in any::<u8>(), bytes in prop::collection::vec(any::<u8>(), 0..700)) {

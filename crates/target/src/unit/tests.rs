@@ -353,7 +353,7 @@ fn blocks_of_4096_on_a_disk_of_512() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(400)))]
 
     /// Whatever a CDB says, and however much data there is: an answer, no panic, and no more data than wanted.
     #[test]

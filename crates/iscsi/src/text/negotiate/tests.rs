@@ -43,7 +43,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(fixtures::cases(500)))]
 
     #[test]
     fn both_ends_come_to_the_same(ours in settings(), theirs in settings(), discovery in any::<bool>()) {
