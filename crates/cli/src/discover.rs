@@ -9,6 +9,7 @@ use initiator::{ChapEnv, Discovered, PortalAddr};
 use iscsi::{Credentials, Secret};
 use serde::Serialize;
 
+use crate::runtime::{self, Threads};
 use crate::volume::InitiatorArgs;
 
 /// Asks a portal for its targets, and prints a line `ADDRESS:PORT,GROUP TARGET` for each way to each.
@@ -35,7 +36,7 @@ struct Line<'a> {
 
 /// Runs the command on a runtime of its own.
 pub(crate) fn run(args: &DiscoverArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime::build(Threads::One)?;
     let found = runtime.block_on(ask(args))?;
     print(&found, args.json)?;
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ mod failure;
 mod files;
 mod mount;
 mod perf;
+mod runtime;
 mod size;
 mod target;
 mod volume;

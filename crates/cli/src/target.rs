@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use target::cli::{ServeArgs, serve};
 
+use crate::runtime::{self, Threads};
+
 /// What to do as an iSCSI target.
 #[derive(Subcommand)]
 pub(crate) enum TargetCommand {
@@ -15,7 +17,7 @@ pub(crate) enum TargetCommand {
 /// Runs the command on a runtime of its own.
 pub(crate) fn run(command: TargetCommand) -> anyhow::Result<ExitCode> {
     let TargetCommand::Serve(args) = command;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime::build(Threads::Cores)?;
     runtime.block_on(serve(args))?;
     Ok(ExitCode::SUCCESS)
 }

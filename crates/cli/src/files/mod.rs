@@ -18,10 +18,10 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 use ocfs2::{OpenOptions, Volume};
 
+use crate::runtime::{self, Threads};
 use crate::volume::{self, Access, VolumeArgs};
 
 pub(crate) use output::Output;
@@ -64,13 +64,21 @@ impl Trouble {
     }
 }
 
-/// Opens the volume, says what is wrong with it, runs `command` on it, and closes it.
+/// Runs a command that reads a volume, on one thread.
 pub(crate) fn run(
     args: &FilesArgs,
     command: impl AsyncFnOnce(Volume, &mut Output) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting")?;
-    runtime.block_on(async {
+    run_on(Threads::One, args, command)
+}
+
+/// Opens the volume, says what is wrong with it, runs `command` on it, and closes it.
+pub(crate) fn run_on(
+    threads: Threads,
+    args: &FilesArgs,
+    command: impl AsyncFnOnce(Volume, &mut Output) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    runtime::build(threads)?.block_on(async {
         let device = volume::open(&args.volume, Access::Read).await?;
         let options = OpenOptions { replay: !args.no_replay, ..OpenOptions::default() };
         let volume = Volume::open(device.clone(), options).await?;

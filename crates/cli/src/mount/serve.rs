@@ -9,11 +9,12 @@ use ::mount::{Mount, MountOptions, MountSpec, Session, SessionEnd, VolumeFs};
 use anyhow::{Context as _, bail};
 use block::BlockDevice;
 use ocfs2::Volume;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::{MountArgs, neighbours};
+use crate::runtime::{self, Threads};
 use crate::volume::{self, Access};
 
 /// How long the end may take: to take the mount away from its users, and to take leave of the target.
@@ -25,7 +26,7 @@ pub(super) fn run(
     options: &MountOptions,
     ready: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = Runtime::new().context("starting the runtime")?;
+    let runtime = runtime::build(Threads::Cores)?;
     let outcome = runtime.block_on(async {
         let device = volume::open(&args.volume, Access::Read).await?;
         let outcome = serve(args, options, Arc::clone(&device), ready).await;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use block::BlockDevice;
 use clap::{Args, ValueEnum};
 
+use crate::runtime::{self, Threads};
 use crate::size::parse_size;
 use crate::volume::{self, Access, VolumeArgs};
 use load::Plan;
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &PerfArgs) -> anyhow::Result<ExitCode> {
     if args.rw.writes() && !args.destroy_data {
         bail!("--rw {} overwrites the volume: say --destroy-data if that is meant", args.rw.name());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime::build(Threads::One)?;
     runtime.block_on(measure(args))
 }
 
