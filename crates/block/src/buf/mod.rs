@@ -4,6 +4,7 @@ mod chunk;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
 
 use smallvec::SmallVec;
 
@@ -21,8 +22,12 @@ pub type Bufs = SmallVec<[Buf; 1]>;
 /// The bytes are initialised memory at all times. A buffer made [`for_read`](Self::for_read) may hold what an
 /// earlier request left there; it is *stale* until a read fills it or somebody takes it mutably, and no device
 /// accepts a stale buffer for a write: what one volume held never leaks onto another.
+///
+/// A stale buffer takes its memory when it is first touched. So a reader with many requests in flight holds no more
+/// than what has arrived, and what arrives goes into the memory that was given back last, which is still in the
+/// processor's cache.
 pub struct Buf {
-    chunk: Chunk,
+    chunk: OnceLock<Chunk>,
     len: usize,
     stale: bool,
 }
@@ -37,7 +42,7 @@ impl Buf {
         if !zero {
             chunk.bytes_mut()[..len].fill(0);
         }
-        Self { chunk, len, stale: false }
+        Self { chunk: chunk.into(), len, stale: false }
     }
 
     /// A buffer of `len` bytes that are about to be overwritten by a read: whatever it holds is of no use, and
@@ -46,8 +51,7 @@ impl Buf {
     /// # Panics
     /// As [`zeroed`](Self::zeroed).
     pub fn for_read(len: usize) -> Self {
-        let (chunk, _) = Chunk::take(len);
-        Self { chunk, len, stale: len > 0 }
+        Self { chunk: OnceLock::new(), len, stale: len > 0 }
     }
 
     /// A buffer that holds a copy of `bytes`.
@@ -62,6 +66,16 @@ impl Buf {
         SmallVec::from_buf([self])
     }
 
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Keeps the first `len` bytes. Does nothing where it is not longer.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
@@ -74,12 +88,18 @@ impl Buf {
 
     /// The address that goes to the kernel. Taking it says nothing about the contents: the buffer stays stale.
     pub(crate) fn as_io_ptr(&mut self) -> *mut u8 {
-        self.chunk.as_ptr()
+        self.chunk_mut().as_ptr()
     }
 
     /// Says that the kernel has filled the buffer.
     pub(crate) fn mark_filled(&mut self) {
         self.stale = false;
+    }
+
+    /// Its memory, taken from the pool now if it was not yet.
+    fn chunk_mut(&mut self) -> &mut Chunk {
+        self.chunk.get_or_init(|| Chunk::take(self.len).0);
+        self.chunk.get_mut().expect("set in the line above")
     }
 }
 
@@ -90,7 +110,9 @@ pub fn total_len(bufs: &Bufs) -> usize {
 
 impl Drop for Buf {
     fn drop(&mut self) {
-        std::mem::replace(&mut self.chunk, Chunk::empty()).give();
+        if let Some(chunk) = self.chunk.take() {
+            chunk.give();
+        }
     }
 }
 
@@ -98,7 +120,7 @@ impl Deref for Buf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.chunk.bytes()[..self.len]
+        &self.chunk.get_or_init(|| Chunk::take(self.len).0).bytes()[..self.len]
     }
 }
 
@@ -106,7 +128,8 @@ impl DerefMut for Buf {
     /// Whoever takes the bytes mutably answers for what is in them: the buffer is no longer stale.
     fn deref_mut(&mut self) -> &mut [u8] {
         self.stale = false;
-        &mut self.chunk.bytes_mut()[..self.len]
+        let len = self.len;
+        &mut self.chunk_mut().bytes_mut()[..len]
     }
 }
 

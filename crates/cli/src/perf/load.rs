@@ -1,4 +1,4 @@
-//! The load itself: as many lanes as the depth, each with one request in flight and its own buffer.
+//! The load itself: as many lanes as the depth, each with one request in flight.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,7 +119,7 @@ async fn wait(lanes: &mut JoinSet<()>, shared: &Shared, interrupt: impl Future<O
 #[allow(clippy::disallowed_methods, reason = "driver: this measures real time")]
 async fn lane(device: Arc<dyn BlockDevice>, plan: Plan, shared: Arc<Shared>, start: Instant, number: u32) {
     let mut random = SmallRng::seed_from_u64(plan.seed.wrapping_add(u64::from(number) << 32));
-    let mut bufs = buffer(plan, &mut random);
+    let mut data = data(plan, &mut random);
     let deadline = start + plan.runtime;
     let mut begun = start;
     while begun < deadline && !shared.stop.load(Ordering::Relaxed) {
@@ -129,12 +129,14 @@ async fn lane(device: Arc<dyn BlockDevice>, plan: Plan, shared: Arc<Shared>, sta
             shared.cursor.fetch_add(1, Ordering::Relaxed) % plan.slots
         };
         let offset = slot * plan.len as u64;
-        let (back, result) = if plan.pattern.writes() {
-            device.write(offset, bufs, Durability::Cached).await
+        let result = if plan.pattern.writes() {
+            let (back, result) = device.write(offset, data, Durability::Cached).await;
+            data = back;
+            result
         } else {
-            device.read(offset, bufs).await
+            // A new buffer for each: its memory is what another lane gave back last, as any reader's would be.
+            device.read(offset, Buf::for_read(plan.len).into_bufs()).await.1
         };
-        bufs = back;
         let ended = Instant::now();
         let mut tally = shared.tally();
         tally.last = ended;
@@ -151,12 +153,13 @@ async fn lane(device: Arc<dyn BlockDevice>, plan: Plan, shared: Arc<Shared>, sta
     }
 }
 
-/// The lane's buffer; for writes filled with bytes that no device can compress.
-fn buffer(plan: Plan, random: &mut SmallRng) -> Bufs {
-    let mut buf = Buf::zeroed(plan.len);
-    if plan.pattern.writes() {
-        random.fill_bytes(&mut buf);
+/// What a lane writes: bytes that no device can compress. Nothing where it reads.
+fn data(plan: Plan, random: &mut SmallRng) -> Bufs {
+    if !plan.pattern.writes() {
+        return Bufs::new();
     }
+    let mut buf = Buf::zeroed(plan.len);
+    random.fill_bytes(&mut buf);
     buf.into_bufs()
 }
 

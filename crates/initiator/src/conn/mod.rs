@@ -25,8 +25,10 @@ use crate::ConnectionError;
 
 pub(crate) use dial::Dialer;
 
-/// Room for what arrives, in bytes: many small PDUs, or a good part of a large one.
-const RECEIVE_LEN: usize = 256 << 10;
+/// Room for what arrives, in bytes: many small PDUs. No more, so that the users whose reads these bring ask for more
+/// while the target is still at the rest: two ends that each do all there is to do before they send work in turns, and
+/// each sleeps half of the time.
+const RECEIVE_LEN: usize = 64 << 10;
 
 /// Data of at least so many bytes goes straight into its place: below, one more system call costs more than a copy.
 const DIRECT_LEN: usize = 16 << 10;
@@ -120,8 +122,8 @@ impl Connection {
         poll_fn(|cx| self.poll(cx, sink)).await
     }
 
-    /// Sends what waits, takes what arrived, and minds the time. Ready when an event was told; pending, all wakers
-    /// are set.
+    /// Sends what waits, takes what arrived until there are events to tell, and minds the time. Ready when an event
+    /// was told, though more may be there to receive; pending, all wakers are set.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -129,11 +131,11 @@ impl Connection {
     ) -> Poll<Result<(), ConnectionError>> {
         let now = now();
         let mut told = self.drain(now, sink)?;
-        loop {
+        while !told {
             // Whether all of it went out or not: what arrives is taken either way, or both ends could wait.
             let _ = self.poll_send(cx)?;
             match self.poll_receive(cx, now, sink)? {
-                Poll::Ready(events) => told |= events,
+                Poll::Ready(events) => told = events,
                 Poll::Pending => break,
             }
         }

@@ -135,7 +135,9 @@ impl Session {
                     if let Some(end) = self.heed_news(connection) {
                         return Poll::Ready(end);
                     }
-                    continue;
+                    // Whose requests just ended may have the next at hand: they come first.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Poll::Pending => {}
             }

@@ -166,6 +166,19 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends what the socket takes at once. What goes wrong here goes wrong again in [`Self::wait`], and is told there.
+    pub(super) fn send_now(&self, engine: &mut Target<Shipped>) {
+        let transmit = engine.transmit();
+        while !transmit.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = transmit.fill(&mut slices);
+            match self.stream.try_write_vectored(&slices[..count]) {
+                Ok(sent) if sent > 0 => transmit.advance(sent),
+                _ => return,
+            }
+        }
+    }
+
     /// Sends what waits, for so long at most.
     pub(super) async fn last_words(&mut self, engine: &mut Target<Shipped>, limit: Duration) {
         let _ = tokio::time::timeout(limit, poll_fn(|cx| self.poll_send(cx, engine))).await;

@@ -1,7 +1,7 @@
 //! Driver of one connection: bytes in, commands run, bytes out, all in one task.
 //!
-//! A turn of the loop takes what the socket has, runs every command in it that can run at once, and sends all
-//! answers with one system call. Commands that wait for the disk go into a set of futures, and their answers leave
+//! A turn of the loop takes what the socket has, runs every command in it that can run at once, and sends their
+//! answers with few system calls. Commands that wait for the disk go into a set of futures, and their answers leave
 //! as they complete.
 
 mod command;
@@ -34,6 +34,9 @@ use io::Wake;
 /// Bytes of the receive buffer before login, and after.
 const RECEIVE_LOGIN: usize = 16 << 10;
 const RECEIVE: usize = 256 << 10;
+/// So much is sent at once, though there is more to do: the initiator works on it meanwhile. Two ends that each do
+/// all there is to do before they send work in turns.
+const SEND_SOON: usize = 48 << 10;
 /// Nothing more is taken in while so many bytes wait to be sent.
 const SEND_HIGH: usize = 4 << 20;
 /// Nothing more is taken in while reads of so many bytes wait for the disk.
@@ -199,6 +202,9 @@ impl<'u> Connection<'u> {
         loop {
             if self.closing || !self.is_hungry() {
                 return Ok(());
+            }
+            if self.engine.transmit().len() >= SEND_SOON {
+                wire.send_now(&mut self.engine);
             }
             let mut bytes = wire.unread();
             let before = bytes.len();
