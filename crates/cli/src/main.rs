@@ -7,6 +7,7 @@ mod files;
 mod mount;
 mod perf;
 mod runtime;
+mod signals;
 mod size;
 mod target;
 mod volume;

@@ -13,13 +13,16 @@ pub(crate) mod ls;
 pub(crate) mod manifest;
 pub(crate) mod stat;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use ocfs2::{OpenOptions, Volume};
+use tokio::time::timeout;
 
 use crate::runtime::{self, Threads};
 use crate::volume::{self, Access, VolumeArgs};
@@ -30,6 +33,9 @@ pub(crate) use output::Output;
 pub(crate) const CHUNK: u64 = 1 << 20;
 /// Chunks on their way at once.
 pub(crate) const DEPTH: usize = 4;
+
+/// How long taking leave of a target may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Exit status of a process that SIGPIPE ended: what a shell sees of `ls | head`.
 const BROKEN_PIPE: u8 = 141;
@@ -48,6 +54,7 @@ pub(crate) struct FilesArgs {
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     count: u64,
+    hinted: BTreeSet<&'static str>,
 }
 
 impl Trouble {
@@ -56,6 +63,20 @@ impl Trouble {
         self.count += 1;
         let path = path.iter().position(|byte| *byte != b'/').map_or(&path[..0], |start| &path[start..]);
         eprintln!("oxsan: /{}: {}", path.escape_ascii(), show::chain(error));
+    }
+
+    /// Says what to do about it, unless that has been said.
+    pub(crate) fn hint(&mut self, hint: Option<&'static str>) {
+        if let Some(hint) = hint
+            && self.hinted.insert(hint)
+        {
+            eprintln!("hint: {hint}");
+        }
+    }
+
+    /// How many things were reported.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 
     /// 0, or 1 when something was reported.
@@ -94,8 +115,8 @@ pub(crate) fn run_on(
             let count = volume.repaired_blocks();
             eprintln!("oxsan: warning: {count} metadata blocks had one wrong bit; repaired in memory");
         }
-        // What was read has been read: a target that is gone by now is no failure.
-        drop(device.close().await);
+        // What was read has been read: a target that is gone by now is no failure, and one that hangs is left.
+        let _ = timeout(PATIENCE, device.close()).await;
         quiet_about_pipes(result)
     })
 }

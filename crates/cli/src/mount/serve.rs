@@ -10,11 +10,11 @@ use anyhow::{Context as _, bail};
 use block::BlockDevice;
 use ocfs2::Volume;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::{MountArgs, neighbours};
 use crate::runtime::{self, Threads};
+use crate::signals::Signals;
 use crate::volume::{self, Access};
 
 /// How long the end may take: to take the mount away from its users, and to take leave of the target.
@@ -55,7 +55,7 @@ async fn serve(
     }
     neighbours::check(&volume, options).await?;
     volume.inode(volume.root()).await.context("the root directory")?;
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::catch()?;
     let fs = Arc::new(VolumeFs::new(volume, options.acl));
     let (mut mount, fuse) = Mount::new(&spec(shown(name), options), &args.dir)?;
     let config = fs.config();
@@ -65,7 +65,7 @@ async fn serve(
     let end = tokio::select! {
         biased;
         end = session.ended() => end,
-        () = signals.any() => {
+        _ = signals.any() => {
             unmount(&mut mount)?;
             // A user's connection ends only with this process while somebody uses the mount.
             timeout(PATIENCE, session.ended()).await.unwrap_or(SessionEnd::Unmounted)
@@ -104,25 +104,5 @@ fn spec(source: String, options: &MountOptions) -> MountSpec {
         suid: options.suid,
         dev: options.dev,
         exec: options.exec,
-    }
-}
-
-/// The signals that end a mount.
-struct Signals([Signal; 3]);
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let of = |kind| signal(kind).context("catching signals");
-        Ok(Self([of(SignalKind::interrupt())?, of(SignalKind::terminate())?, of(SignalKind::hangup())?]))
-    }
-
-    async fn any(&mut self) {
-        let Self([interrupt, terminate, hangup]) = self;
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
     }
 }

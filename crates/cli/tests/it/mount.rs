@@ -86,7 +86,7 @@ impl Drop for Point {
     }
 }
 
-fn until(what: &str, happened: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, happened: impl Fn() -> bool) {
     for _ in 0..2000 {
         if happened() {
             return;
@@ -101,7 +101,7 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill").success());
 }
 

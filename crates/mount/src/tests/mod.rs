@@ -1,7 +1,6 @@
 //! The transport as a whole: against a pretended kernel, and mounted for real.
 
 mod kernel;
-mod manifest;
 mod memfs;
 mod pretended;
 mod real;

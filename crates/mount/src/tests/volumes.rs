@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use block::{BlockDevice, FileDevice, OpenOptions};
+use fixtures::of_tree;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::manifest::of_tree;
 use crate::{Mount, MountSpec, Session, VolumeFs};
 
 /// A mounted volume; gone when dropped.

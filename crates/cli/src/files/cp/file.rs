@@ -1,61 +1,69 @@
 //! One file: copied piece by piece, holes left out, gone on with after an interruption.
 
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use futures_util::StreamExt;
-use ocfs2::{Inode, Piece, Seek};
+use ocfs2::{Attr, Inode, Piece, Seek};
 
 use super::Copier;
+use super::error::{At, CopyError};
+use super::part::{Part, SYNC_EVERY};
 use crate::files::{CHUNK, DEPTH};
-
-/// `O_NOFOLLOW`.
-const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 impl Copier<'_> {
     /// Copies a regular file to `to`, unless it is there already.
-    pub(super) async fn file(&mut self, inode: &Inode, to: &Path) -> io::Result<()> {
-        let size = inode.attr().size;
-        if is_copied(inode, to) {
-            self.progress.skipped(size);
+    pub(super) async fn file(&mut self, inode: &Inode, to: &Path) -> Result<(), CopyError> {
+        let attr = inode.attr();
+        if is_copied(attr, to) {
+            if !self.attributes.are_set(attr, to) {
+                self.attributes.set(self.volume, inode, to).await?;
+            }
+            self.progress.skipped(attr);
             return Ok(());
         }
-        let part = part_name(inode, to);
-        let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(NO_FOLLOW)
-            .open(&part)?;
-        // The end of what is there may not have reached the disk before a crash: it is copied anew.
-        let have = file.metadata()?.len().min(size);
-        let start = (have / CHUNK * CHUNK).saturating_sub(CHUNK);
-        file.set_len(start)?;
-        self.progress.file(to, start);
-        self.fill(inode, &file, start).await?;
-        file.set_len(size)?;
-        self.attributes.set(self.volume, inode, &part).await?;
-        std::fs::rename(&part, to)
+        let part = self.open_part(attr, to)?;
+        if part.outdated {
+            self.progress.say(&format!("{}: changed since it was half copied; begun anew", to.display()));
+        }
+        self.progress.file(to, part.have);
+        let at_one_stroke = self.fill(inode, &part).await?;
+        part.file.set_len(attr.size).at("setting the length of", &part.path)?;
+        if !at_one_stroke {
+            self.expect_unchanged(attr).await?;
+            // Its name, length and time will say that it is whole: so it must be, after a crash too.
+            part.file.sync_data().at("syncing", &part.path)?;
+        }
+        self.attributes.set(self.volume, inode, &part.path).await?;
+        std::fs::rename(&part.path, to).at("renaming to", to)?;
+        self.progress.file_done(attr);
+        Ok(())
     }
 
-    /// Writes the file's data from `start` on. Its length grows with what is done.
-    async fn fill(&mut self, inode: &Inode, file: &File, start: u64) -> io::Result<()> {
-        let mut at = start;
-        while let Some(data) = self.volume.seek(inode, at, Seek::Data).await.map_err(io::Error::other)? {
-            let hole = self.volume.seek(inode, data, Seek::Hole).await.map_err(io::Error::other)?;
-            let end = hole.unwrap_or(inode.attr().size);
+    /// Writes the file's data from where the part ends. Its length grows with what is done. Says whether one write
+    /// did it all: then the length alone says that it is whole.
+    async fn fill(&mut self, inode: &Inode, part: &Part) -> Result<bool, CopyError> {
+        let size = inode.attr().size;
+        let mut at_one_stroke = size == 0;
+        let mut at = part.have;
+        let mut synced = 0;
+        while let Some(data) = self.volume.seek(inode, at, Seek::Data).await? {
+            let hole = self.volume.seek(inode, data, Seek::Hole).await?;
+            let end = hole.unwrap_or(size);
             let mut chunks = std::pin::pin!(self.volume.chunks(inode, data..end, CHUNK, DEPTH));
             while let Some(chunk) = chunks.next().await {
-                let (mut offset, data) = chunk.map_err(io::Error::other)?;
+                let (mut offset, data) = chunk?;
                 let len = data.len();
+                let boundary = offset / SYNC_EVERY * SYNC_EVERY;
+                if boundary > synced {
+                    part.file.sync_data().at("syncing", &part.path)?;
+                    synced = boundary;
+                }
                 for piece in data.pieces() {
                     match piece {
                         Piece::Bytes(bytes) => {
-                            file.write_all_at(bytes, offset)?;
+                            part.file.write_all_at(bytes, offset).at("writing", &part.path)?;
+                            at_one_stroke = bytes.len() as u64 == size;
                             offset += bytes.len() as u64;
                         }
                         Piece::Zeroes(len) => offset += len,
@@ -67,25 +75,24 @@ impl Copier<'_> {
             }
             at = end;
         }
-        Ok(())
+        Ok(at_one_stroke)
+    }
+
+    /// Looks at the inode again, as it lies on the volume now.
+    async fn expect_unchanged(&self, before: &Attr) -> Result<(), CopyError> {
+        self.volume.forget(before.ino);
+        let now = self.volume.inode(before.ino).await?;
+        let what = |attr: &Attr| (attr.generation, attr.size, attr.mtime, attr.ctime);
+        if what(now.attr()) == what(before) { Ok(()) } else { Err(CopyError::Changed) }
     }
 }
 
 /// Whether `to` is a finished copy: same size, same modification time, which a copy gets only at its end.
-fn is_copied(inode: &Inode, to: &Path) -> bool {
-    let attr = inode.attr();
+fn is_copied(attr: &Attr, to: &Path) -> bool {
     to.symlink_metadata().is_ok_and(|there| {
         let time = (there.mtime(), there.mtime_nsec());
         there.is_file()
             && there.len() == attr.size
             && time == (attr.mtime.seconds, i64::from(attr.mtime.nanos))
     })
-}
-
-/// The name under which a copy grows. It holds all that must be unchanged on the volume for it to be gone on with.
-fn part_name(inode: &Inode, to: &Path) -> PathBuf {
-    let attr = inode.attr();
-    let (ino, generation, size) = (attr.ino.0, attr.generation, attr.size);
-    let (seconds, nanos) = (attr.mtime.seconds, attr.mtime.nanos);
-    to.with_file_name(format!(".oxsan-part-{ino:x}-{generation:x}-{size:x}-{seconds:x}-{nanos:x}"))
 }
