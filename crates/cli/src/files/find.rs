@@ -2,32 +2,59 @@
 
 mod expression;
 mod glob;
+mod mode;
+mod parse;
+mod printf;
+mod time;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use ocfs2::Follow;
+use ocfs2::{Error, FileType, Follow, Inode, Volume};
 
+use super::show::{Clock, Owners};
 use super::{FilesArgs, Trouble, path_bytes};
-use expression::{Candidate, Query};
+use expression::{Action, Candidate, Expr, Search, Test, path_of};
+use parse::Query;
+use time::{Which, nanos};
 
 /// What its long help says.
 const ABOUT: &str = "Find files, as find(1) does.
 
-After the paths come the conditions, all of which must hold: -name PATTERN, -iname PATTERN, -path PATTERN, \
--type f|d|l|p|s|c|b (several with commas), -size [+-]N[ckMG], -links [+-]N, -inum N, -uid N, -gid N, -empty, \
--maxdepth N, -mindepth N; a ! or -not before one turns it round. -print0 ends each path with a NUL.";
+After the paths comes the expression. Its tests:
+  -name -iname -path -ipath -lname -ilname PATTERN
+  -type f|d|l|p|s|c|b (several with commas)
+  -size [+-]N[bcwkMGT] (rounded up; without a unit 512 bytes), -empty
+  -mtime -atime -ctime [+-]DAYS, -mmin -amin -cmin [+-]MINUTES
+  -newer -anewer -cnewer -newerXY FILE (a file on the volume)
+  -perm MODE | -MODE | /MODE (octal, or as u+w,g=r)
+  -user -group NAME|N, -uid -gid -links -inum [+-]N, -nouser, -nogroup, -true, -false
+Its operators, the strongest first: ( ), ! or -not, -a or nothing, -o, and the comma.
+Its options: -maxdepth N, -mindepth N.
+Its actions: -print, -print0, -printf FORMAT (%p %P %f %h %H %d %s %b %k %m %M %n %i %u %U %g %G %y %l \
+%T@ %A@ %C@, with a width), -prune, -quit.
+
+Exit status: 0, or 1 when something could not be read.";
+
+/// Its examples.
+const EXAMPLES: &str = "Examples:
+  oxsan find disk.img / -name '*.conf' -mtime -7
+  oxsan find /dev/sdb1 /home -size +100M -printf '%s %p\\n'
+  oxsan find disk.img /var -path /var/cache -prune -o -type f -perm /022 -print0";
 
 /// The arguments of `oxsan find`.
 #[derive(Args)]
-#[command(long_about = ABOUT)]
+#[command(long_about = ABOUT, after_long_help = EXAMPLES)]
 pub(crate) struct FindArgs {
     #[command(flatten)]
     files: FilesArgs,
-    /// Paths on the volume (default: /), then conditions
+    /// One JSON object a line for each file that is found; before the volume
+    #[arg(long)]
+    json: bool,
+    /// Paths on the volume (default: /), then the expression
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<OsString>,
 }
@@ -35,44 +62,129 @@ pub(crate) struct FindArgs {
 /// Runs the command.
 pub(crate) fn run(args: &FindArgs) -> anyhow::Result<ExitCode> {
     let words: Vec<&[u8]> = args.rest.iter().map(|word| path_bytes(word)).collect();
-    let first = words.iter().position(|word| word.starts_with(b"-") || *word == b"!").unwrap_or(words.len());
-    let (paths, conditions) = words.split_at(first);
-    let query = Query::parse(conditions).context("the conditions")?;
-    let paths: Vec<&[u8]> = if paths.is_empty() { vec![b"/"] } else { paths.to_vec() };
+    let begins = |word: &&[u8]| word.starts_with(b"-") || matches!(*word, b"!" | b"(" | b")" | b",");
+    let first = words.iter().position(begins).unwrap_or(words.len());
+    let (paths, words) = words.split_at(first);
+    let owners = Owners::here(false);
+    // Before anything is opened: what is wrong with the expression, and which files it compares with.
+    let mut wanted = BTreeMap::new();
+    parse::parse(words, args.json, &owners, &mut |path, which| {
+        wanted.insert(path.to_vec(), which);
+        Ok(0)
+    })
+    .context("the expression")?;
+    let tops: Vec<&[u8]> = if paths.is_empty() { vec![b"/"] } else { paths.to_vec() };
     super::run(&args.files, async |volume, out| {
-        let mut trouble = Trouble::default();
-        for top in paths {
-            let inode = match volume.resolve(top, Follow::NotLast).await {
-                Ok(inode) => inode,
+        let mut others = BTreeMap::new();
+        for path in wanted.into_keys() {
+            let inode = volume.resolve(&path, Follow::NotLast).await;
+            let shown = || format!("the expression: {}", path.escape_ascii());
+            others.insert(path.clone(), inode.with_context(shown)?);
+        }
+        let mut time_of = |path: &[u8], which: Which| {
+            let inode = others.get(path).context("the file was not looked up")?;
+            Ok(nanos(which.time(inode.attr())))
+        };
+        let query = parse::parse(words, args.json, &owners, &mut time_of).context("the expression")?;
+        let now = Clock::here().now_nanos();
+        let search = Search { now, owners: &owners, out, prune: false, quit: false };
+        let mut finder = Finder::new(&volume, &query, search);
+        for top in tops {
+            finder.tree(top).await?;
+        }
+        Ok(finder.trouble.exit_code())
+    })
+}
+
+/// A search in progress.
+struct Finder<'a> {
+    volume: &'a Volume,
+    query: &'a Query,
+    wants_targets: bool,
+    wants_empty: bool,
+    search: Search<'a>,
+    trouble: Trouble,
+}
+
+impl<'a> Finder<'a> {
+    fn new(volume: &'a Volume, query: &'a Query, search: Search<'a>) -> Self {
+        let wants_targets = query.expr.any(&|expr| match expr {
+            Expr::Test(Test::LinkName(_)) | Expr::Act(Action::Json) => true,
+            Expr::Act(Action::Printf(format)) => format.wants_target(),
+            _ => false,
+        });
+        let wants_empty = query.expr.any(&|expr| matches!(expr, Expr::Test(Test::Empty)));
+        Self { volume, query, wants_targets, wants_empty, search, trouble: Trouble::default() }
+    }
+
+    /// Looks at everything below one path. The error is the output's.
+    async fn tree(&mut self, top: &[u8]) -> std::io::Result<()> {
+        let inode = match self.volume.resolve(top, Follow::NotLast).await {
+            Ok(inode) => inode,
+            Err(error) => {
+                self.trouble.report(top, &error);
+                return Ok(());
+            }
+        };
+        let mut walk = self.volume.walk(inode);
+        while !self.search.quit
+            && let Some(item) = walk.next().await
+        {
+            let entry = match item {
+                Ok(entry) => entry,
                 Err(error) => {
-                    trouble.report(top, &error);
+                    self.trouble.report(&path_of(top, &error.path), &error.source);
                     continue;
                 }
             };
-            let mut walk = volume.walk(inode);
-            while let Some(item) = walk.next().await {
-                let entry = match item {
-                    Ok(entry) => entry,
-                    Err(error) => {
-                        trouble.report(&error.path, &error.source);
-                        continue;
-                    }
-                };
-                let candidate = Candidate::new(top, &entry.path, &entry.inode);
-                if query.max_depth.is_some_and(|most| candidate.depth >= most) {
-                    walk.skip_dir();
-                }
-                if query.matches(&candidate) {
-                    if query.print0 {
-                        out.write_all(&candidate.path)?;
-                        out.write_all(b"\0")?;
-                    } else {
-                        out.name(&candidate.path)?;
-                        out.write_all(b"\n")?;
-                    }
-                }
+            let mut file = Candidate::new(top, &entry.path, &entry.inode);
+            if self.query.max_depth.is_some_and(|most| file.depth >= most) {
+                walk.skip_dir();
+            }
+            if file.depth < self.query.min_depth || self.query.max_depth.is_some_and(|most| file.depth > most)
+            {
+                continue;
+            }
+            self.look_closer(&mut file).await;
+            self.search.prune = false;
+            self.query.expr.eval(&file, &mut self.search)?;
+            if self.search.prune {
+                walk.skip_dir();
             }
         }
-        Ok(trouble.exit_code())
-    })
+        Ok(())
+    }
+
+    /// What of a file is not in its inode, where the query asks for it.
+    async fn look_closer(&mut self, file: &mut Candidate<'_>) {
+        let kind = file.inode.attr().kind;
+        if self.wants_targets && kind == FileType::Symlink {
+            match self.volume.readlink(file.inode).await {
+                Ok(target) => file.target = Some(target),
+                Err(error) => self.trouble.report(&file.path, &error),
+            }
+        }
+        if self.wants_empty && kind == FileType::Directory {
+            match is_empty(self.volume, file.inode).await {
+                Ok(empty) => file.is_empty_dir = empty,
+                Err(error) => self.trouble.report(&file.path, &error),
+            }
+        }
+    }
+}
+
+/// Whether a directory has no entries but `.` and `..`.
+async fn is_empty(volume: &Volume, dir: &Inode) -> Result<bool, Error> {
+    let mut position = Some(0);
+    while let Some(at) = position {
+        let page = volume.readdir(dir, at).await?;
+        if let Some(damage) = page.damage.into_iter().next() {
+            return Err(damage.into());
+        }
+        if page.entries.iter().any(|entry| !entry.is_dot()) {
+            return Ok(false);
+        }
+        position = page.next;
+    }
+    Ok(true)
 }

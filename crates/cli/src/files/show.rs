@@ -70,6 +70,8 @@ pub(crate) struct Clock {
     zone: TimeZone,
     /// Seconds since 1970, by this host's clock.
     now: i64,
+    /// And the fraction of the second, in nanoseconds.
+    fraction: u32,
 }
 
 impl Clock {
@@ -77,7 +79,13 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "driver: a command that shows times knows what time it is")]
     pub(crate) fn here() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { zone: TimeZone::system(), now: now.as_secs().try_into().unwrap_or(i64::MAX) }
+        let seconds = now.as_secs().try_into().unwrap_or(i64::MAX);
+        Self { zone: TimeZone::system(), now: seconds, fraction: now.subsec_nanos() }
+    }
+
+    /// The time in nanoseconds since 1970.
+    pub(crate) fn now_nanos(&self) -> i128 {
+        i128::from(self.now) * 1_000_000_000 + i128::from(self.fraction)
     }
 
     /// `2026-11-22 14:55:00.123456789 +0100`.
@@ -128,6 +136,26 @@ impl Owners {
     pub(crate) fn group(&self, gid: u32) -> String {
         self.groups.get(&gid).cloned().unwrap_or_else(|| gid.to_string())
     }
+
+    /// Whether the user has a name here.
+    pub(crate) fn has_user(&self, uid: u32) -> bool {
+        self.users.contains_key(&uid)
+    }
+
+    /// Whether the group has a name here.
+    pub(crate) fn has_group(&self, gid: u32) -> bool {
+        self.groups.contains_key(&gid)
+    }
+
+    /// A user's number.
+    pub(crate) fn uid(&self, name: &str) -> Option<u32> {
+        number(&self.users, name)
+    }
+
+    /// A group's number.
+    pub(crate) fn gid(&self, name: &str) -> Option<u32> {
+        number(&self.groups, name)
+    }
 }
 
 /// Number to name; the first line of a number counts. A file that cannot be read has no names.
@@ -143,6 +171,11 @@ fn names(file: &str) -> BTreeMap<u32, String> {
         }
     }
     names
+}
+
+/// The number of a name.
+fn number(names: &BTreeMap<u32, String>, name: &str) -> Option<u32> {
+    names.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
 }
 
 /// A size as `ls -h` and `df -h` have it: `512`, `1.5K`, `12G`, rounded up.
@@ -211,7 +244,7 @@ mod tests {
 
     #[test]
     fn old_times_show_the_year() {
-        let clock = Clock { zone: TimeZone::UTC, now: 1_795_359_311 };
+        let clock = Clock { zone: TimeZone::UTC, now: 1_795_359_311, fraction: 0 };
         let time = |seconds| Timestamp { seconds, nanos: 5 };
         assert_eq!(clock.short(time(1_795_359_311)), "Nov 22 14:55");
         assert_eq!(clock.short(time(0)), "Jan  1  1970");

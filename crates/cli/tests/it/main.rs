@@ -2,5 +2,6 @@
 
 mod cp;
 mod files;
+mod find;
 mod mount;
 mod san;

@@ -12,13 +12,13 @@ use tempfile::TempDir;
 const OXSAN: &str = env!("CARGO_BIN_EXE_oxsan");
 
 /// A mount point that is unmounted, and whose daemon is gone, whatever happens to the test.
-struct Point {
+pub(crate) struct Point {
     dir: TempDir,
 }
 
 impl Point {
     /// `None`, said in a line, where nothing can be mounted.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
             eprintln!("skipped: mounting needs root and /dev/fuse");
             return None;
@@ -29,7 +29,7 @@ impl Point {
         Some(Self { dir })
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("mnt")
     }
 
@@ -53,7 +53,7 @@ impl Point {
         named.collect()
     }
 
-    fn oxsan(&self, image: &Path, args: &[&str]) -> Output {
+    pub(crate) fn oxsan(&self, image: &Path, args: &[&str]) -> Output {
         let mut command = Command::new(OXSAN);
         command.arg("mount").arg(image).arg(self.path()).args(args).stdin(Stdio::null());
         command.output().expect("oxsan")

@@ -1,29 +1,37 @@
-//! The conditions of `oxsan find`.
+//! The expression of `oxsan find`, and what a file makes of it.
 
 use std::cmp::Ordering;
+use std::io;
 
-use anyhow::{Context as _, bail};
 use ocfs2::{FileType, Inode};
 
-use super::glob;
+use super::glob::Glob;
+use super::mode::Perm;
+use super::printf::Format;
+use super::time::{Age, Which, nanos};
+use crate::files::show::Owners;
 
-/// What is looked for.
-#[derive(Debug, Default)]
-pub(super) struct Query {
-    conditions: Vec<(bool, Condition)>,
-    min_depth: usize,
-    /// Directories this deep are not entered.
-    pub(super) max_depth: Option<usize>,
-    /// Paths end with a NUL, not a newline.
-    pub(super) print0: bool,
+/// Tests and actions, put together.
+#[derive(Debug)]
+pub(super) enum Expr {
+    Test(Test),
+    Act(Action),
+    Not(Box<Expr>),
+    /// All, from the left, until one is false.
+    And(Vec<Expr>),
+    /// One, from the left.
+    Or(Vec<Expr>),
+    /// All of them; the last one's value counts.
+    List(Vec<Expr>),
 }
 
-/// One condition.
+/// Something that is true of a file or not.
 #[derive(Debug)]
-enum Condition {
-    Name(Vec<u8>),
-    NameAnyCase(Vec<u8>),
-    Path(Vec<u8>),
+pub(super) enum Test {
+    Always(bool),
+    Name(Glob),
+    Path(Glob),
+    LinkName(Glob),
     Type(Vec<FileType>),
     /// In units of so many bytes, rounded up.
     Size(Number, u64),
@@ -31,145 +39,179 @@ enum Condition {
     Inum(Number),
     Uid(Number),
     Gid(Number),
+    NoUser,
+    NoGroup,
+    Perm(Perm),
+    Age(Which, Age),
+    /// Newer than this, in nanoseconds since 1970.
+    Newer(Which, i128),
     Empty,
+}
+
+/// Something done.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// The path, and what ends it.
+    Print(&'static [u8]),
+    Printf(Format),
+    Json,
+    /// Does not enter this directory.
+    Prune,
+    /// Ends the search.
+    Quit,
 }
 
 /// `N`, `+N` for more, `-N` for less.
 #[derive(Clone, Copy, Debug)]
-struct Number(Ordering, u64);
+pub(super) struct Number(pub(super) Ordering, pub(super) u64);
 
 impl Number {
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let (order, digits) = match text.as_bytes().first() {
-            Some(b'+') => (Ordering::Greater, &text[1..]),
-            Some(b'-') => (Ordering::Less, &text[1..]),
-            _ => (Ordering::Equal, text),
-        };
-        Ok(Self(order, digits.parse().with_context(|| format!("`{text}` is no number"))?))
-    }
-
-    fn is(self, value: u64) -> bool {
+    pub(super) fn is(self, value: u64) -> bool {
         value.cmp(&self.1) == self.0
     }
 }
 
 /// A file that may be what is looked for.
+#[derive(Debug)]
 pub(super) struct Candidate<'a> {
+    /// Where the search began, as it was typed.
+    pub(super) top: &'a [u8],
     /// As it is printed.
     pub(super) path: Vec<u8>,
     /// Directories between it and where the search began.
     pub(super) depth: usize,
-    inode: &'a Inode,
+    pub(super) inode: &'a Inode,
+    /// A symlink's target, where the query asks for it.
+    pub(super) target: Option<Vec<u8>>,
+    /// A directory without entries, where the query asks for it.
+    pub(super) is_empty_dir: bool,
 }
 
 impl<'a> Candidate<'a> {
     /// The file at `below` in the tree that begins at `top`.
-    pub(super) fn new(top: &[u8], below: &[u8], inode: &'a Inode) -> Self {
-        let slash: &[u8] = if top.ends_with(b"/") || below.is_empty() { b"" } else { b"/" };
+    pub(super) fn new(top: &'a [u8], below: &[u8], inode: &'a Inode) -> Self {
         let depth = if below.is_empty() { 0 } else { below.split(|byte| *byte == b'/').count() };
-        Self { path: [top, slash, below].concat(), depth, inode }
+        Self { top, path: path_of(top, below), depth, inode, target: None, is_empty_dir: false }
     }
 
-    fn name(&self) -> &[u8] {
+    pub(super) fn name(&self) -> &[u8] {
         let name = self.path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty());
         name.unwrap_or(&self.path)
     }
 }
 
-impl Query {
-    /// Parses the words behind the paths.
-    pub(super) fn parse(words: &[&[u8]]) -> anyhow::Result<Self> {
-        let mut query = Self::default();
-        let mut words = words.iter();
-        let mut wanted = true;
-        while let Some(word) = words.next() {
-            let word = std::str::from_utf8(word).context("a condition is plain text")?;
-            let mut bytes = || words.next().copied().with_context(|| format!("{word} needs an argument"));
-            let mut text = || -> anyhow::Result<&str> { Ok(std::str::from_utf8(bytes()?)?) };
-            let condition = match word {
-                "!" | "-not" => {
-                    wanted = !wanted;
-                    continue;
+/// The path of what lies at `below` in the tree that begins at `top`.
+pub(super) fn path_of(top: &[u8], below: &[u8]) -> Vec<u8> {
+    let slash: &[u8] = if top.ends_with(b"/") || below.is_empty() { b"" } else { b"/" };
+    [top, slash, below].concat()
+}
+
+/// What the tests of one search compare with, and what its actions did.
+pub(super) struct Search<'a> {
+    /// The host's clock when it began, in nanoseconds.
+    pub(super) now: i128,
+    pub(super) owners: &'a Owners,
+    pub(super) out: &'a mut crate::files::Output,
+    /// Of the last file: its directory is not entered.
+    pub(super) prune: bool,
+    /// Nothing more is looked at.
+    pub(super) quit: bool,
+}
+
+impl Expr {
+    /// Evaluates it for a file, as far as its value depends on it, and does what it says. The error is the output's.
+    pub(super) fn eval(&self, file: &Candidate<'_>, search: &mut Search<'_>) -> io::Result<bool> {
+        match self {
+            Self::Test(test) => Ok(test.holds(file, search)),
+            Self::Act(action) => action.run(file, search),
+            Self::Not(inner) => Ok(!inner.eval(file, search)?),
+            Self::And(parts) => {
+                for part in parts {
+                    if !part.eval(file, search)? || search.quit {
+                        return Ok(false);
+                    }
                 }
-                "-a" | "-and" | "-print" => continue,
-                "-print0" => {
-                    query.print0 = true;
-                    continue;
+                Ok(true)
+            }
+            Self::Or(parts) => {
+                for part in parts {
+                    if part.eval(file, search)? || search.quit {
+                        return Ok(true);
+                    }
                 }
-                "-maxdepth" => {
-                    query.max_depth = Some(text()?.parse().context("-maxdepth")?);
-                    continue;
+                Ok(false)
+            }
+            Self::List(parts) => {
+                let mut value = false;
+                for part in parts {
+                    value = part.eval(file, search)?;
+                    if search.quit {
+                        break;
+                    }
                 }
-                "-mindepth" => {
-                    query.min_depth = text()?.parse().context("-mindepth")?;
-                    continue;
-                }
-                "-name" => Condition::Name(bytes()?.to_vec()),
-                "-iname" => Condition::NameAnyCase(bytes()?.to_ascii_lowercase()),
-                "-path" => Condition::Path(bytes()?.to_vec()),
-                "-type" => Condition::Type(text()?.split(',').map(file_type).collect::<Result<_, _>>()?),
-                "-size" => size(text()?)?,
-                "-links" => Condition::Links(Number::parse(text()?)?),
-                "-inum" => Condition::Inum(Number::parse(text()?)?),
-                "-uid" => Condition::Uid(Number::parse(text()?)?),
-                "-gid" => Condition::Gid(Number::parse(text()?)?),
-                "-empty" => Condition::Empty,
-                _ => bail!("`{word}` is not known here: oxsan find --help lists what is"),
-            };
-            query.conditions.push((std::mem::replace(&mut wanted, true), condition));
+                Ok(value)
+            }
         }
-        Ok(query)
     }
 
-    /// Whether the file is what is looked for.
-    pub(super) fn matches(&self, file: &Candidate<'_>) -> bool {
-        file.depth >= self.min_depth
-            && self.max_depth.is_none_or(|most| file.depth <= most)
-            && self.conditions.iter().all(|(wanted, condition)| condition.holds(file) == *wanted)
+    /// Whether it, or something in it, is such a thing.
+    pub(super) fn any(&self, is: &dyn Fn(&Self) -> bool) -> bool {
+        is(self)
+            || match self {
+                Self::Not(inner) => inner.any(is),
+                Self::And(parts) | Self::Or(parts) | Self::List(parts) => {
+                    parts.iter().any(|part| part.any(is))
+                }
+                Self::Test(_) | Self::Act(_) => false,
+            }
     }
 }
 
-impl Condition {
-    fn holds(&self, file: &Candidate<'_>) -> bool {
+impl Test {
+    fn holds(&self, file: &Candidate<'_>, search: &Search<'_>) -> bool {
         let attr = file.inode.attr();
         match self {
-            Self::Name(pattern) => glob::matches(pattern, file.name()),
-            Self::NameAnyCase(pattern) => glob::matches(pattern, &file.name().to_ascii_lowercase()),
-            Self::Path(pattern) => glob::matches(pattern, &file.path),
+            Self::Always(value) => *value,
+            Self::Name(pattern) => pattern.matches(file.name()),
+            Self::Path(pattern) => pattern.matches(&file.path),
+            Self::LinkName(pattern) => file.target.as_ref().is_some_and(|target| pattern.matches(target)),
             Self::Type(kinds) => kinds.contains(&attr.kind),
             Self::Size(number, unit) => number.is(attr.size.div_ceil(*unit)),
             Self::Links(number) => number.is(attr.nlink.into()),
             Self::Inum(number) => number.is(attr.ino.0),
             Self::Uid(number) => number.is(attr.uid.into()),
             Self::Gid(number) => number.is(attr.gid.into()),
-            Self::Empty => attr.kind == FileType::Regular && attr.size == 0,
+            Self::NoUser => !search.owners.has_user(attr.uid),
+            Self::NoGroup => !search.owners.has_group(attr.gid),
+            Self::Perm(perm) => perm.holds(attr.perm),
+            Self::Age(which, age) => age.holds(nanos(which.time(attr)), search.now),
+            Self::Newer(which, than) => nanos(which.time(attr)) > *than,
+            Self::Empty => file.is_empty_dir || attr.kind == FileType::Regular && attr.size == 0,
         }
     }
 }
 
-fn file_type(letter: &str) -> anyhow::Result<FileType> {
-    Ok(match letter {
-        "f" => FileType::Regular,
-        "d" => FileType::Directory,
-        "l" => FileType::Symlink,
-        "p" => FileType::Fifo,
-        "s" => FileType::Socket,
-        "c" => FileType::CharDevice,
-        "b" => FileType::BlockDevice,
-        _ => bail!("`{letter}` is no type: f d l p s c b are"),
-    })
-}
-
-/// A size with find's units: blocks of 512 bytes without one.
-fn size(text: &str) -> anyhow::Result<Condition> {
-    let (digits, unit) = match text.as_bytes().last() {
-        Some(b'c') => (&text[..text.len() - 1], 1),
-        Some(b'w') => (&text[..text.len() - 1], 2),
-        Some(b'b') => (&text[..text.len() - 1], 512),
-        Some(b'k') => (&text[..text.len() - 1], 1 << 10),
-        Some(b'M') => (&text[..text.len() - 1], 1 << 20),
-        Some(b'G') => (&text[..text.len() - 1], 1 << 30),
-        _ => (text, 512),
-    };
-    Ok(Condition::Size(Number::parse(digits)?, unit))
+impl Action {
+    fn run(&self, file: &Candidate<'_>, search: &mut Search<'_>) -> io::Result<bool> {
+        use std::io::Write as _;
+        match self {
+            // What ends with a NUL is for a program.
+            Self::Print(end @ b"\0") => search.out.write_all(&[&file.path, *end].concat())?,
+            Self::Print(end) => {
+                search.out.name(&file.path)?;
+                search.out.write_all(end)?;
+            }
+            Self::Printf(format) => {
+                let text = format.expand(file, search.owners);
+                search.out.write_all(&text)?;
+            }
+            Self::Json => {
+                let object = crate::files::entry::object(&file.path, file.inode, file.target.as_deref());
+                writeln!(search.out, "{}", serde_json::Value::Object(object))?;
+            }
+            Self::Prune => search.prune = true,
+            Self::Quit => search.quit = true,
+        }
+        Ok(true)
+    }
 }

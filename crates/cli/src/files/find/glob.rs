@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn patterns_of_all_kinds() {
         let yes = [("*", ""), ("*.img", "a.img"), ("a*b*c", "axxbyyc"), ("?[a-c]", "zb"), ("[!a]", "b")];
-        let more = [("\\*", "*"), ("[]x]", "]"), ("[", "["), ("[a-", "[a-"), ("?", "é"), ("[[:digit:]x]", "7")];
+        let more =
+            [("\\*", "*"), ("[]x]", "]"), ("[", "["), ("[a-", "[a-"), ("?", "é"), ("[[:digit:]x]", "7")];
         for (pattern, text) in yes.into_iter().chain(more) {
             assert!(matches(pattern, text.as_bytes()), "{pattern} {text}");
         }
