@@ -126,7 +126,8 @@ pub use initiator::{
 };
 pub use status::LoginStatus;
 pub use target::{
-    Command, LoginGrant, LoginInfo, Response, Target, TargetAuth, TargetConfig, TargetEvent, TargetTask,
+    Command, DataFault, LoginGrant, LoginInfo, Response, Target, TargetAuth, TargetConfig, TargetEvent,
+    TargetTask,
 };
 pub use transmit::{Payload, Transmit};
 pub use types::{Attribute, Cdb, Isid, Residual, SessionType, TargetRecord};

@@ -13,6 +13,7 @@ mod range_lock;
 mod server;
 mod sessions;
 mod target;
+mod task_set;
 mod unit;
 
 pub use access::Access;

@@ -71,9 +71,13 @@ pub(crate) fn soak() -> Result<()> {
 /// libiscsi's suite against our target.
 pub(crate) fn conformance(only: &[String]) -> Result<()> {
     let program = lab::build_oxsan()?;
-    let result = lab::conformance::run(&program, only, &mut |line| println!("{line}"))?;
-    println!("{result}");
-    anyhow::ensure!(result.failed + result.hung == 0 && result.passed > 0, "the target does not conform");
+    for (paths, name) in [(1, "one path"), (2, "two paths")] {
+        println!("== {name}");
+        let result = lab::conformance::run(&program, only, paths, &mut |line| println!("{line}"))?;
+        println!("{result}");
+        anyhow::ensure!(result.failed + result.hung == 0, "the target does not conform over {name}");
+        anyhow::ensure!(result.passed > 0, "no test ran over {name}");
+    }
     Ok(())
 }
 

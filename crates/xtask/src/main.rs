@@ -31,7 +31,7 @@ enum Chore {
     Quick,
     /// The property tests and the fuzz bodies with large counts, and the tests marked as long.
     Soak,
-    /// libiscsi's conformance suite against our target; its LUN's content is destroyed, so it gets one of its own.
+    /// libiscsi's conformance suite against our target, over one path and over two, on LUNs of its own.
     Conformance {
         /// Run only the tests whose name holds one of these words.
         only: Vec<String>,

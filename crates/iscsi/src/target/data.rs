@@ -143,7 +143,7 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
         loop {
             let Some(flight) = self.tasks.get(task) else { return };
             let Some(want) = flight.want else { return };
-            if flight.open || flight.arriving || flight.ready {
+            if flight.open || flight.arriving || flight.ready || flight.spoiled.is_some() {
                 return;
             }
             let from = flight.asked.max(flight.unsolicited);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::chap::Credentials;
-use crate::pdu::TaskFunction;
+use crate::pdu::{PduError, TaskFunction};
 use crate::text::{Params, Settings};
 use crate::transmit::Payload;
 use crate::types::{Attribute, Cdb, Isid, SessionType};
@@ -152,6 +152,31 @@ impl<B: AsRef<[u8]>> Response<B> {
     }
 }
 
+/// What is wrong with the data of a write, as the initiator is told (RFC 7143, 11.4.7.2: iSCSI conditions). The sense
+/// key is ABORTED COMMAND (0x0b) for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DataFault {
+    /// A PDU of a sequence is missing or out of its place, as when one was lost to a digest error (7.8).
+    OutOfSequence,
+    /// Data came that nobody called for and that was not agreed to come unasked.
+    Unexpected,
+    /// More or less came than was called for, or than may come unasked.
+    WrongAmount,
+}
+
+impl DataFault {
+    /// Additional sense code and its qualifier.
+    pub fn additional_sense(self) -> (u8, u8) {
+        match self {
+            // "Protocol service CRC error", "unexpected unsolicited data", "not enough unsolicited data".
+            Self::OutOfSequence => (0x47, 0x05),
+            Self::Unexpected => (0x0c, 0x0c),
+            Self::WrongAmount => (0x0c, 0x0d),
+        }
+    }
+}
+
 /// What the engine tells the driver. Data is borrowed from the bytes given to [`crate::Target::receive`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -188,6 +213,18 @@ pub enum TargetEvent<'b> {
     WriteReady {
         /// The command.
         task: TargetTask,
+    },
+    /// The data of a write came wrong, or data came that none was to come for; no more of it is due. What is in the
+    /// task's buffer must not be used. End the command with CHECK CONDITION, ABORTED COMMAND and
+    /// [`DataFault::additional_sense`]. It comes without [`TargetEvent::Command`] before it where the command itself
+    /// brought the data.
+    BadData {
+        /// The command.
+        task: TargetTask,
+        /// What to tell the initiator.
+        fault: DataFault,
+        /// PDU and field; for the log.
+        error: PduError,
     },
     /// A task management function: do it, call [`crate::Target::abort`] for each of its victims, and answer with
     /// [`crate::Target::manage_done`].

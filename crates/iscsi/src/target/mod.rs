@@ -1,13 +1,14 @@
 //! The target's end of one connection, which is one session (MaxConnections is 1).
 
 mod data;
+mod data_out;
 mod event;
 mod login;
 mod receive;
 mod task;
 
 pub use event::{
-    Command, LoginGrant, LoginInfo, Response, TargetAuth, TargetConfig, TargetEvent, TargetTask,
+    Command, DataFault, LoginGrant, LoginInfo, Response, TargetAuth, TargetConfig, TargetEvent, TargetTask,
 };
 
 use std::collections::VecDeque;

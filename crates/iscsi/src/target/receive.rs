@@ -7,9 +7,9 @@ use zerocopy::IntoBytes;
 use crate::error::SessionError;
 use crate::framer::Piece;
 use crate::pdu::{
-    BHS_LEN, Bhs, FINAL, IMMEDIATE, LogoutReason, NO_TAG, Opcode, Pdu, PduError, RawBhs, RawDataOut,
-    RawLogoutRequest, RawLogoutResponse, RawNopIn, RawNopOut, RawReject, RawScsiCommand, RawTaskRequest,
-    RawTextRequest, RejectReason, TaskFunction, TaskResponse, parse_ahs,
+    BHS_LEN, Bhs, FINAL, IMMEDIATE, LogoutReason, NO_TAG, Opcode, Pdu, PduError, RawBhs, RawLogoutRequest,
+    RawLogoutResponse, RawNopIn, RawNopOut, RawReject, RawScsiCommand, RawTaskRequest, RawTextRequest,
+    RejectReason, TaskFunction, TaskResponse, parse_ahs,
 };
 use crate::serial::{at_or_before, before};
 use crate::text::{Key, TextBuf, TextWriter, parse_pairs};
@@ -30,6 +30,8 @@ pub(super) enum Current {
         task: Option<TargetTask>,
         offset: u32,
     },
+    /// Data of a write that is spoiled: dropped, but its end may be the end of the write.
+    Spoiled(TargetTask),
     /// Anything else; its data is collected, no more than was declared to be taken.
     Control(Pdu),
     /// Nothing of it counts.
@@ -172,7 +174,8 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
             (true, false) => expected,
             _ => 0,
         };
-        self.check_unsolicited(raw, arriving, write_len)?;
+        let spoiled = self.check_unsolicited(raw, arriving, write_len).err().map(Box::new);
+        let is_spoiled = spoiled.is_some();
         let cdb = Cdb::received(&raw.cdb, ahs.extended_cdb);
         let flight = Flight {
             itt,
@@ -189,40 +192,20 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
             next_r2t_sn: 0,
             arriving: arriving > 0,
             ready: false,
+            spoiled,
             sent: 0,
             next_data_sn: 0,
         };
         let Some(task) = self.tasks.insert(flight) else {
             return Ok(self.reject_command(raw, RejectReason::TaskInProgress));
         };
+        if is_spoiled {
+            return Ok(Current::Spoiled(task));
+        }
         let lun = raw.lun.get();
         let command = Command { lun, cdb, attribute, read_len, write_len, immediate, itt };
         self.events.push_back(TargetEvent::Command { task, command });
         Ok(Current::Write { task: Some(task), offset: 0 })
-    }
-
-    /// Data with a command, and the promise of more, must keep to what was agreed.
-    fn check_unsolicited(
-        &self,
-        raw: &RawScsiCommand,
-        arriving: u32,
-        write_len: u32,
-    ) -> Result<(), SessionError> {
-        let pdu = Opcode::ScsiCommand;
-        let error = |field, value, want| Err(SessionError::field(pdu, field, value, want));
-        if arriving > 0 && !self.params.immediate_data {
-            return error("DataSegmentLength", arriving, "0, since ImmediateData is No");
-        }
-        if arriving > self.params.first_burst {
-            return error("DataSegmentLength", arriving, "up to FirstBurstLength");
-        }
-        if arriving > write_len {
-            return error("DataSegmentLength", arriving, "up to Expected Data Transfer Length");
-        }
-        if !raw.is_final() && self.params.initial_r2t {
-            return error("F", 0, "1, since InitialR2T is Yes");
-        }
-        Ok(())
     }
 
     fn reject_command(&mut self, raw: &RawScsiCommand, reason: RejectReason) -> Current {
@@ -233,53 +216,9 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
         Current::Skip
     }
 
-    fn begin_data_out(&mut self, raw: &RawDataOut) -> Result<Current, SessionError> {
-        let pdu = Opcode::DataOut;
-        let common: &RawBhs = zerocopy::transmute_ref!(raw);
-        let (itt, ttt, len, offset) =
-            (raw.itt.get(), raw.ttt.get(), common.data_len(), raw.buffer_offset.get());
-        let dropped = Current::Write { task: None, offset };
-        let Some(task) = self.tasks.find(itt) else {
-            if self.tasks.is_drained(itt) {
-                return Ok(dropped);
-            }
-            return Err(SessionError::field(pdu, "Initiator Task Tag", itt, "that of a command in flight"));
-        };
-        let first_burst = self.params.first_burst;
-        let Some(flight) = self.tasks.get(task) else { return Ok(dropped) };
-        if ttt == NO_TAG {
-            if !flight.open {
-                return Err(SessionError::field(pdu, "Target Transfer Tag", ttt, "that of an R2T"));
-            }
-            let limit = first_burst.min(flight.write_len);
-            check_place(raw, len, flight.next_unsolicited_sn, flight.unsolicited, limit)?;
-            flight.next_unsolicited_sn = flight.next_unsolicited_sn.wrapping_add(1);
-            flight.unsolicited = flight.unsolicited.saturating_add(len);
-            flight.open = !raw.is_final();
-        } else {
-            let Some(at) = flight.solicited.iter().position(|solicited| solicited.ttt == ttt) else {
-                return Err(SessionError::field(pdu, "Target Transfer Tag", ttt, "that of an R2T in flight"));
-            };
-            let Some(solicited) = flight.solicited.get_mut(at) else { return Ok(dropped) };
-            check_place(raw, len, solicited.next_data_sn, solicited.at, solicited.end)?;
-            solicited.next_data_sn = solicited.next_data_sn.wrapping_add(1);
-            solicited.at = solicited.at.saturating_add(len);
-            let complete = solicited.at == solicited.end;
-            if complete != raw.is_final() {
-                let want = "set in the PDU that brings the last of what was called for, and there alone";
-                return Err(SessionError::field(pdu, "F", u32::from(raw.is_final()), want));
-            }
-            if complete {
-                flight.solicited.remove(at);
-            }
-        }
-        flight.arriving = true;
-        Ok(Current::Write { task: Some(task), offset })
-    }
-
     fn take_data<'b>(&mut self, data: &'b [u8]) -> Option<TargetEvent<'b>> {
         match &mut self.current {
-            Current::Nothing | Current::Skip => None,
+            Current::Nothing | Current::Skip | Current::Spoiled(_) => None,
             Current::Control(_) => {
                 self.control.extend_from_slice(data);
                 None
@@ -305,6 +244,7 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
                     self.go_on_with_write(task);
                 }
             }
+            Current::Spoiled(task) => self.end_spoiled(task),
             Current::Control(pdu) => self.take_control(&pdu)?,
         }
         Ok(())
@@ -498,20 +438,4 @@ impl<B: AsRef<[u8]> + Clone> Target<B> {
         header.extend_from_slice(self.framer.ahs());
         self.tx.push(raw, &header);
     }
-}
-
-/// Checks DataSN and place of a Data-Out.
-fn check_place(raw: &RawDataOut, len: u32, data_sn: u32, at: u32, end: u32) -> Result<(), SessionError> {
-    let pdu = Opcode::DataOut;
-    if raw.data_sn.get() != data_sn {
-        return Err(SessionError::field(pdu, "DataSN", raw.data_sn.get(), "the next of its sequence"));
-    }
-    if raw.buffer_offset.get() != at {
-        let value = raw.buffer_offset.get();
-        return Err(SessionError::field(pdu, "Buffer Offset", value, "where the data before it ended"));
-    }
-    if len > end.saturating_sub(at) {
-        return Err(SessionError::field(pdu, "DataSegmentLength", len, "within what may come"));
-    }
-    Ok(())
 }

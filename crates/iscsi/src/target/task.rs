@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use smallvec::SmallVec;
 
 use super::TargetTask;
+use super::data_out::Spoiled;
 
 /// One R2T that waits for its data.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(super) struct Flight {
     /// Bytes of the present PDU's data segment that must be taken in before the write can be ready.
     pub(super) arriving: bool,
     pub(super) ready: bool,
+    /// Set once data came wrong: nothing of the write counts any more, and it ends when no more of it is due.
+    pub(super) spoiled: Option<Box<Spoiled>>,
     /// Bytes of the read that were sent.
     pub(super) sent: u32,
     pub(super) next_data_sn: u32,
@@ -123,7 +126,7 @@ impl Tasks {
         self.free.push(u16::try_from(task.index()).unwrap_or(0));
         self.by_itt.remove(&flight.itt);
         self.immediate = self.immediate.saturating_sub(usize::from(flight.immediate));
-        if flight.open || !flight.solicited.is_empty() {
+        if flight.open || !flight.solicited.is_empty() || flight.spoiled.is_some() {
             self.drain(flight.itt);
         }
         Some(flight)

@@ -5,6 +5,7 @@
     reason = "tests: patterns of numbers, and a panic is a failure"
 )]
 
+mod bad_data;
 mod bad_input;
 mod capture;
 mod decode;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use iscsi::pdu::TaskResponse;
 use iscsi::{
-    Command, Credentials, Event, Initiator, InitiatorConfig, Isid, LoginGrant, LoginStatus, Outcome,
-    Response, ScsiRequest, Seed, SessionError, Target, TargetAuth, TargetConfig, TargetEvent, TargetRecord,
-    TargetTask, Task,
+    Command, Credentials, DataFault, Event, Initiator, InitiatorConfig, Isid, LoginGrant, LoginStatus,
+    Outcome, Response, ScsiRequest, Seed, SessionError, Target, TargetAuth, TargetConfig, TargetEvent,
+    TargetRecord, TargetTask, Task,
 };
 
 pub(crate) const INITIATOR: &str = "iqn.2026-01.test.oxsan:node0";
@@ -59,6 +59,8 @@ pub(crate) struct Pair {
     pub(crate) hold: bool,
     pub(crate) held: Vec<(TargetTask, Command)>,
     pub(crate) records: Vec<TargetRecord>,
+    /// What the target found wrong with data, in its own words.
+    pub(crate) bad_data: Vec<(DataFault, String)>,
 }
 
 pub(crate) fn config() -> InitiatorConfig {
@@ -96,6 +98,7 @@ impl Pair {
             hold: false,
             held: Vec::new(),
             records: vec![TargetRecord { name: TARGET.into(), addresses: vec!["10.0.0.1:3260,1".into()] }],
+            bad_data: Vec::new(),
         }
     }
 
@@ -178,6 +181,13 @@ impl Pair {
                 let Some(write) = self.writes.remove(&task) else { return Ok(()) };
                 self.disk[write.lba * BLOCK..][..write.buf.len()].copy_from_slice(&write.buf);
                 self.target.respond(task, &Response::good());
+            }
+            TargetEvent::BadData { task, fault, error } => {
+                self.writes.remove(&task);
+                let (asc, ascq) = fault.additional_sense();
+                let sense = vec![0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, asc, ascq, 0, 0, 0, 0];
+                self.target.respond(task, &Response::check_condition(sense));
+                self.bad_data.push((fault, error.to_string()));
             }
             TargetEvent::TaskManagement { itt, task, .. } => {
                 for task in task.into_iter().chain(if task.is_none() { self.target.tasks() } else { vec![] })

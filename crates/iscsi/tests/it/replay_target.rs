@@ -51,6 +51,8 @@ struct Replay {
     challenge: Option<(u8, Vec<u8>)>,
     /// Our target's challenge.
     own_challenge: Option<(u8, Vec<u8>)>,
+    /// What our target found wrong with data.
+    bad_data: Vec<String>,
 }
 
 impl Replay {
@@ -90,6 +92,7 @@ impl Replay {
             lengths: BTreeMap::new(),
             challenge: None,
             own_challenge: None,
+            bad_data: Vec::new(),
         }
     }
 
@@ -135,6 +138,8 @@ impl Replay {
                 | TargetEvent::WriteReady { .. }
                 | TargetEvent::LoggedIn { .. }
                 | TargetEvent::LoggedOut => {}
+                // The captured target took no notice, and its answer is given.
+                TargetEvent::BadData { error, .. } => self.bad_data.push(error.to_string()),
                 other => panic!("{other:?}"),
             }
         }
@@ -439,6 +444,7 @@ fn captured_initiators_find_our_target_the_same() {
                 *compared.entry(opcode).or_default() += count;
             }
             managed += replay.managed;
+            errors.extend(replay.bad_data.iter().map(|error| format!("{name}: {error}")));
             if let Err(error) = end {
                 errors.push(format!("{name}: {error}"));
             }
@@ -446,16 +452,19 @@ fn captured_initiators_find_our_target_the_same() {
     }
     let want = [
         (Opcode::NopIn, 34),
-        (Opcode::ScsiResponse, 670),
+        (Opcode::ScsiResponse, 674),
         (Opcode::TaskResponse, 9),
         (Opcode::LoginResponse, 105),
         (Opcode::TextResponse, 7),
-        (Opcode::DataIn, 13818),
-        (Opcode::LogoutResponse, 40),
-        (Opcode::R2t, 13),
+        (Opcode::DataIn, 13819),
+        (Opcode::LogoutResponse, 41),
+        (Opcode::R2t, 16),
     ];
     assert_eq!(compared, want.into_iter().collect());
     assert_eq!(managed, 9);
+    let data_sn = |value| {
+        format!("e-libiscsi-tests: SCSI Data-Out: DataSN is {value}, must be the next of its sequence")
+    };
     let refused = "login refused: authentication failure (0201)";
     let want = [
         // Without CHAP, with a wrong secret, with an unknown name.
@@ -467,7 +476,10 @@ fn captured_initiators_find_our_target_the_same() {
         format!("c-libiscsi-lio: {refused}"),
         format!("c-libiscsi-lio: {refused}"),
         // tgtd does not look at DataSN, and iscsi-test-cu calls that a failure.
-        "e-libiscsi-tests: SCSI Data-Out: DataSN is 0x0, must be the next of its sequence".into(),
+        data_sn("0x0"),
+        data_sn("0x1b"),
+        data_sn("0xffffffff"),
+        data_sn("0x1"),
     ];
     assert_eq!(errors, want);
 }

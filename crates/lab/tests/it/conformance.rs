@@ -18,7 +18,12 @@ const SAMPLE: &[&str] = &[
     "WriteSame16",
     "CompareAndWrite",
     "iSCSIcmdsn",
+    "iSCSIdatasn",
     "iSCSIResiduals",
+    "iSCSITMF",
+    "MultipathIO",
+    "ReadOnly",
+    "StartStopUnit",
 ];
 
 #[test]
@@ -30,8 +35,11 @@ fn a_sample_of_libiscsis_suite_passes() {
     let oxsan = lab::build_oxsan().unwrap();
     let only: Vec<String> = SAMPLE.iter().map(|word| (*word).to_owned()).collect();
     let mut lines = Vec::new();
-    let outcome = conformance::run(&oxsan, &only, &mut |line| lines.push(line.to_owned())).unwrap();
+    let outcome = conformance::run(&oxsan, &only, 2, &mut |line| lines.push(line.to_owned())).unwrap();
     let bad: Vec<&String> =
         lines.iter().filter(|line| line.starts_with("FAIL") || line.starts_with("HUNG")).collect();
-    assert!(bad.is_empty() && outcome.passed >= 50, "{outcome}\n{bad:#?}");
+    // Skipped may be what the target rightly has not: media that can be ejected.
+    let skipped: Vec<&String> = lines.iter().filter(|line| line.starts_with("skip")).collect();
+    assert_eq!(skipped, ["skip ALL.StartStopUnit.Simple"]);
+    assert!(bad.is_empty() && outcome.passed >= 60, "{outcome}\n{bad:#?}");
 }

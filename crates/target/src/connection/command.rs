@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use block::Buf;
-use iscsi::pdu::TaskFunction;
-use iscsi::{Attribute, Command, LoginInfo, Response, TargetEvent, TargetTask};
-use scsi::{Lun, Opcode, Status};
+use iscsi::pdu::{PduError, TaskFunction};
+use iscsi::{Command, DataFault, LoginInfo, Response, TargetEvent, TargetTask};
+use scsi::{AdditionalSense, Lun, Opcode, Sense, SenseKey, Status};
+use tokio::sync::Notify;
 
-use super::{Connection, Ended, Shipped, Stop, WRITES_HIGH, Waiting, io};
+use super::{Connection, Ended, Running, Shipped, Stop, WRITES_HIGH, Waiting, io};
+use crate::task_set::Place;
 use crate::unit::{Admitted, DataIn, Expected, Reply, Started, Unit};
 
 /// An event that borrows nothing.
@@ -16,6 +18,7 @@ pub(super) enum Told {
     LoggedIn(LoginInfo),
     Command(TargetTask, Command),
     WriteReady(TargetTask),
+    BadData { task: TargetTask, fault: DataFault, error: PduError },
     TaskManagement { itt: u32, function: TaskFunction, lun: u64, task: Option<TargetTask> },
     SendTargets(String),
     LoggedOut,
@@ -29,6 +32,7 @@ pub(super) fn owned(event: TargetEvent<'_>) -> Told {
         TargetEvent::LoggedIn { info, .. } => Told::LoggedIn(info),
         TargetEvent::Command { task, command } => Told::Command(task, command),
         TargetEvent::WriteReady { task } => Told::WriteReady(task),
+        TargetEvent::BadData { task, fault, error } => Told::BadData { task, fault, error },
         TargetEvent::TaskManagement { itt, function, lun, task } => {
             Told::TaskManagement { itt, function, lun, task }
         }
@@ -43,6 +47,7 @@ impl<'u> Connection<'u> {
         match event {
             Told::Command(task, command) => self.command(task, &command),
             Told::WriteReady(task) => self.write_ready(task),
+            Told::BadData { task, fault, error } => self.bad_data(task, fault, &error),
             Told::Login(info) => self.judge(&info)?,
             Told::LoggedIn(info) => self.logged_in(&info, wire).await?,
             Told::TaskManagement { itt, function, lun, task } => self.manage(itt, function, lun, task),
@@ -63,14 +68,17 @@ impl<'u> Connection<'u> {
             let reply = self.shared.luns.answer_absent(lun, cdb, expected);
             return self.respond(task, None, reply);
         };
-        let ordered = matches!(command.attribute, Attribute::Ordered | Attribute::Aca);
         let (unit, nexus) = (self.units[place].unit, &self.units[place].nexus);
-        match unit.admit(nexus, cdb, expected, ordered) {
+        match unit.admit(nexus, cdb, expected) {
             Err(reply) => self.respond(task, Some(unit), reply),
-            Ok(admitted) if admitted.data_out() == 0 => {
-                self.start(task, place, admitted, Buf::zeroed(0), unit.epoch());
+            Ok(admitted) => {
+                let turn = unit.enter(command.attribute);
+                if admitted.data_out() == 0 {
+                    self.start(task, place, admitted, Buf::zeroed(0), turn);
+                } else {
+                    self.await_data(task, place, admitted, turn);
+                }
             }
-            Ok(admitted) => self.await_data(task, place, admitted),
         }
     }
 
@@ -79,7 +87,7 @@ impl<'u> Connection<'u> {
     }
 
     /// Keeps a command until its data is here.
-    fn await_data(&mut self, task: TargetTask, place: usize, admitted: Admitted) {
+    fn await_data(&mut self, task: TargetTask, place: usize, admitted: Admitted, turn: Place<'u>) {
         let index = task.index();
         if self.waiting.len() <= index {
             self.waiting.resize_with(index + 1, || None);
@@ -87,8 +95,7 @@ impl<'u> Connection<'u> {
         let unit = self.units[place].unit;
         // Memory of this size is only reserved here: it is used up as data arrives in it.
         let data = Buf::for_read(admitted.data_out());
-        self.waiting[index] =
-            Some(Waiting { task, unit, admitted, epoch: unit.epoch(), data, solicited: false });
+        self.waiting[index] = Some(Waiting { task, unit, admitted, turn, data, solicited: false });
         self.unsolicited.push_back(task);
         self.solicit();
     }
@@ -126,7 +133,21 @@ impl<'u> Connection<'u> {
     fn write_ready(&mut self, task: TargetTask) {
         let Some(waiting) = self.forget(task) else { return };
         let place = self.place(waiting.unit.lun()).unwrap_or(0);
-        self.start(task, place, waiting.admitted, waiting.data, waiting.epoch);
+        self.start(task, place, waiting.admitted, waiting.data, waiting.turn);
+    }
+
+    /// The data of a write came wrong: it ends without a byte of it on the medium.
+    fn bad_data(&mut self, task: TargetTask, fault: DataFault, error: &PduError) {
+        tracing::warn!(peer = %self.peer, %error, "the data of a command is wrong");
+        if self.running.iter().any(|running| running.task == task) {
+            // It runs, since it has no use for data: it ends as it ends.
+            return;
+        }
+        let unit = self.forget(task).map(|waiting| waiting.unit);
+        let (asc, ascq) = fault.additional_sense();
+        let sense = Sense::new(SenseKey::AbortedCommand, AdditionalSense { asc, ascq });
+        self.respond(task, unit, Reply::check(sense));
+        self.solicit();
     }
 
     /// Takes a command out of those that wait for data. Its bytes do not count in `writing` any more.
@@ -139,21 +160,21 @@ impl<'u> Connection<'u> {
         Some(waiting)
     }
 
-    fn start(&mut self, task: TargetTask, place: usize, admitted: Admitted, data: Buf, epoch: u64) {
+    fn start(&mut self, task: TargetTask, place: usize, admitted: Admitted, data: Buf, turn: Place<'u>) {
+        if !turn.has_turn() {
+            return self.park(task, place, admitted, data, turn);
+        }
         let unit = self.units[place].unit;
-        let session = self.id;
         let (reading, writing) = (admitted.data_in(), data.len());
-        match unit.start(session, admitted, data) {
+        let epoch = admitted.epoch();
+        match unit.start(self.id, admitted, data) {
             Started::Done(reply) => self.respond_in(task, unit, reply, epoch),
             Started::Later(future) => {
-                self.next_number += 1;
-                let number = self.next_number;
-                self.running.push((number, task, place));
-                self.reading += reading;
-                self.writing += writing;
+                let number = self.run_later(task, place, reading, writing, None);
                 let lun = place;
                 self.jobs.push(Box::pin(async move {
                     let reply = future.await;
+                    drop(turn);
                     Ended::Command { number, task, reply, reading, writing, lun, epoch }
                 }));
                 return;
@@ -164,6 +185,50 @@ impl<'u> Connection<'u> {
         }
     }
 
+    /// Keeps a command until its turn comes: ORDERED ones are around. It may be cancelled until then.
+    ///
+    /// What it reads does not count yet: were nothing more taken in because of it, the data of the command that it
+    /// waits for might never come.
+    fn park(&mut self, task: TargetTask, place: usize, admitted: Admitted, data: Buf, turn: Place<'u>) {
+        let (unit, session) = (self.units[place].unit, self.id);
+        let (lun, reading, writing, epoch) = (place, 0, data.len(), admitted.epoch());
+        let cancel = Arc::new(Notify::new());
+        let number = self.run_later(task, place, reading, writing, Some(Arc::clone(&cancel)));
+        self.jobs.push(Box::pin(async move {
+            let cancelled = tokio::select! {
+                biased;
+                () = cancel.notified() => true,
+                () = turn.turn() => false,
+            };
+            let reply = if cancelled {
+                Reply::aborted()
+            } else {
+                match unit.start(session, admitted, data) {
+                    Started::Done(reply) => reply,
+                    Started::Later(future) => future.await,
+                }
+            };
+            drop(turn);
+            Ended::Command { number, task, reply, reading, writing, lun, epoch }
+        }));
+    }
+
+    /// Enters a command into those under way; its number among them.
+    fn run_later(
+        &mut self,
+        task: TargetTask,
+        place: usize,
+        reading: usize,
+        writing: usize,
+        cancel: Option<Arc<Notify>>,
+    ) -> u64 {
+        self.next_number += 1;
+        self.running.push(Running { number: self.next_number, task, place, cancel });
+        self.reading += reading;
+        self.writing += writing;
+        self.next_number
+    }
+
     /// Something that waited for the disk is done.
     pub(super) fn end_job(&mut self, ended: Ended) {
         match ended {
@@ -171,7 +236,7 @@ impl<'u> Connection<'u> {
             Ended::Command { number, task, reply, reading, writing, lun, epoch } => {
                 self.reading -= reading;
                 self.writing -= writing;
-                self.running.retain(|(running, ..)| *running != number);
+                self.running.retain(|running| running.number != number);
                 let unit = self.units[lun].unit;
                 self.respond_in(task, unit, reply, epoch);
                 self.manage_ended(number);

@@ -72,7 +72,8 @@ impl Connection<'_> {
     fn tasks_on(&self, place: usize) -> Vec<TargetTask> {
         let lun = self.units[place].unit.lun();
         let waiting = self.waiting.iter().flatten().filter(|waiting| waiting.unit.lun() == lun);
-        let running = self.running.iter().filter(|(_, _, on)| *on == place).map(|(_, task, _)| *task);
+        let running =
+            self.running.iter().filter(|running| running.place == place).map(|running| running.task);
         waiting.map(|waiting| waiting.task).chain(running).collect()
     }
 
@@ -82,8 +83,9 @@ impl Connection<'_> {
             self.forget(*task);
             self.engine.abort(*task);
         }
-        let running = self.running.iter().filter(|(_, task, _)| victims.contains(task));
-        let numbers = running.map(|(number, ..)| *number).collect();
+        let running = self.running.iter().filter(|running| victims.contains(&running.task));
+        running.clone().filter_map(|running| running.cancel.as_ref()).for_each(|cancel| cancel.notify_one());
+        let numbers = running.map(|running| running.number).collect();
         self.solicit();
         numbers
     }

@@ -27,6 +27,7 @@ use tokio::sync::futures::Notified;
 use crate::nexus::Nexus;
 use crate::server::Shared;
 use crate::sessions::Session;
+use crate::task_set::Place;
 use crate::unit::{Admitted, Reply, SessionId, Unit};
 
 use io::Wake;
@@ -61,7 +62,7 @@ struct Waiting<'u> {
     task: TargetTask,
     unit: &'u Unit,
     admitted: Admitted,
-    epoch: u64,
+    turn: Place<'u>,
     data: Buf,
     /// Whether its data was called for, and so counts in `writing`.
     solicited: bool,
@@ -85,6 +86,16 @@ enum Ended {
         itt: u32,
         close: bool,
     },
+}
+
+/// A command under way.
+struct Running {
+    number: u64,
+    task: TargetTask,
+    /// Which of the units.
+    place: usize,
+    /// Keeps it from running, while its turn has not come.
+    cancel: Option<Arc<Notify>>,
 }
 
 /// A task management function that waits for commands under way.
@@ -117,8 +128,8 @@ struct Connection<'u> {
     /// Writes whose data is not called for yet.
     unsolicited: VecDeque<TargetTask>,
     jobs: FuturesUnordered<Job<'u>>,
-    /// Commands in `jobs`, for task management: number, task, place of the unit.
-    running: Vec<(u64, TargetTask, usize)>,
+    /// Commands in `jobs`, for task management.
+    running: Vec<Running>,
     managing: Vec<Managing>,
     next_number: u64,
     reading: usize,
@@ -247,6 +258,12 @@ impl<'u> Connection<'u> {
             wire.last_words(&mut self.engine, LAST_WORDS).await;
         }
         wire.shut();
+        // What has not begun does not begin any more, and nobody waits for it.
+        self.waiting.clear();
+        self.running
+            .iter()
+            .filter_map(|running| running.cancel.as_ref())
+            .for_each(|cancel| cancel.notify_one());
         // A write that was given to the disk cannot be taken back: the session is not over before it is.
         while self.jobs.next().await.is_some() {}
         if let Some(session) = self.session.take() {

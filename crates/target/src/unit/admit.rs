@@ -26,7 +26,8 @@ pub(crate) struct Admitted {
     pub(super) expected: Expected,
     /// Bytes of data out to wait for.
     pub(super) data_out: usize,
-    pub(super) ordered: bool,
+    /// Resets of the unit when it came: after another one it must not run.
+    pub(super) epoch: u64,
 }
 
 impl Admitted {
@@ -34,6 +35,11 @@ impl Admitted {
     /// initiator may have more to send, which is of no use.
     pub(crate) fn data_out(&self) -> usize {
         self.data_out
+    }
+
+    /// Resets of the unit when it came; see [`Unit::epoch`].
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Bytes that the command will have in memory for the initiator, at most [`MAX_TRANSFER`].
@@ -46,17 +52,12 @@ impl Admitted {
 }
 
 impl Unit {
-    /// Judges a command. `ordered`: it must run after all before it, and before all after it.
+    /// Judges a command.
     ///
     /// # Errors
     /// The answer, where it must not run. Data that the initiator sends for it is of no use then.
-    pub(crate) fn admit(
-        &self,
-        nexus: &Nexus,
-        cdb: &[u8],
-        expected: Expected,
-        ordered: bool,
-    ) -> Result<Admitted, Reply> {
+    pub(crate) fn admit(&self, nexus: &Nexus, cdb: &[u8], expected: Expected) -> Result<Admitted, Reply> {
+        let epoch = self.epoch();
         let parsed = Command::parse(cdb);
         if !matches!(
             parsed,
@@ -72,7 +73,7 @@ impl Unit {
             DataLength::In(len) => (len, 0),
             DataLength::Out(len) => (len, self.data_out(&command, len, expected)?),
         };
-        Ok(Admitted { command, full_len, expected, data_out, ordered })
+        Ok(Admitted { command, full_len, expected, data_out, epoch })
     }
 
     /// Everything about the command itself.

@@ -11,9 +11,12 @@ use crate::range_lock::Hold;
 const PIECE: u64 = 1 << 20;
 
 impl Unit {
-    pub(super) async fn compare_and_write(&self, rw: Rw, mut data: Buf, ordered: bool) -> Reply {
+    pub(super) async fn compare_and_write(&self, rw: Rw, mut data: Buf, epoch: u64) -> Reply {
         let range = self.bytes(rw.lba, rw.blocks.into());
-        let _guard = self.claim(ordered, range.clone(), Hold::Owned).await;
+        let _guard = match self.claim(epoch, range.clone(), Hold::Owned).await {
+            Ok(guard) => guard,
+            Err(reply) => return reply,
+        };
         let half = data.len() / 2;
         if let Some(reply) = self.compare(range.start, &data[..half]).await {
             return reply;
@@ -27,9 +30,12 @@ impl Unit {
         }
     }
 
-    pub(super) async fn or_write(&self, rw: Rw, mut data: Buf, ordered: bool) -> Reply {
+    pub(super) async fn or_write(&self, rw: Rw, mut data: Buf, epoch: u64) -> Reply {
         let range = self.bytes(rw.lba, rw.blocks.into());
-        let _guard = self.claim(ordered, range.clone(), Hold::Owned).await;
+        let _guard = match self.claim(epoch, range.clone(), Hold::Owned).await {
+            Ok(guard) => guard,
+            Err(reply) => return reply,
+        };
         let old = match self.device.read_at(range.start, data.len()).await {
             Ok(old) => old,
             Err(error) => return Reply::failed(&error, rw.lba, false),
@@ -44,9 +50,12 @@ impl Unit {
         }
     }
 
-    pub(super) async fn verify(&self, rw: Rw, check: ByteCheck, data: Buf, ordered: bool) -> Reply {
+    pub(super) async fn verify(&self, rw: Rw, check: ByteCheck, data: Buf, epoch: u64) -> Reply {
         let range = self.bytes(rw.lba, rw.blocks.into());
-        let _guard = self.claim(ordered, range.clone(), Hold::Shared).await;
+        let _guard = match self.claim(epoch, range.clone(), Hold::Shared).await {
+            Ok(guard) => guard,
+            Err(reply) => return reply,
+        };
         match check {
             ByteCheck::Medium => self.read_through(range.start, range.end - range.start).await,
             ByteCheck::Data => self.compare(range.start, &data).await.unwrap_or_else(Reply::good),

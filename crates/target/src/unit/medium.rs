@@ -27,8 +27,13 @@ const PIECE: u64 = 1 << 20;
 
 impl Unit {
     /// Runs a command whose data is here. `data` has [`Admitted::data_out`] bytes.
+    ///
+    /// A command that came before a reset does nothing any more: see [`Self::reset`].
     pub(crate) fn start(&self, session: SessionId, admitted: Admitted, data: Buf) -> Started<'_> {
         debug_assert_eq!(data.len(), admitted.data_out);
+        if let Err(reply) = self.still(admitted.epoch) {
+            return Started::Done(reply);
+        }
         match admitted.command {
             Command::Read(rw) => self.read(rw, &admitted),
             Command::Write(rw) => self.write(rw, &admitted, data),
@@ -37,37 +42,37 @@ impl Unit {
     }
 
     fn start_other(&self, session: SessionId, admitted: Admitted, data: Buf) -> Started<'_> {
-        let Admitted { full_len, ordered, .. } = admitted;
+        let Admitted { full_len, epoch, .. } = admitted;
         match admitted.command {
             Command::Read(_) | Command::Write(_) => self.start(session, admitted, data),
             // Nothing spins here, and no cache can be looked into: there is nothing to do, and that succeeds.
             Command::TestUnitReady | Command::StartStop(_) | Command::PreFetch { .. } => {
                 Started::Done(Reply::good())
             }
-            Command::Verify(rw, check) => Started::Later(Box::pin(async move {
-                self.verify(rw, check, data, ordered).await.about(full_len)
-            })),
-            Command::WriteAndVerify(rw, check) => Started::Later(Box::pin(async move {
-                self.write_and_verify(rw, check, data, ordered).await.about(full_len)
-            })),
-            Command::OrWrite(rw) => {
+            Command::Verify(rw, check) => {
                 Started::Later(Box::pin(
-                    async move { self.or_write(rw, data, ordered).await.about(full_len) },
+                    async move { self.verify(rw, check, data, epoch).await.about(full_len) },
                 ))
             }
+            Command::WriteAndVerify(rw, check) => Started::Later(Box::pin(async move {
+                self.write_and_verify(rw, check, data, epoch).await.about(full_len)
+            })),
+            Command::OrWrite(rw) => {
+                Started::Later(Box::pin(async move { self.or_write(rw, data, epoch).await.about(full_len) }))
+            }
             Command::CompareAndWrite(rw) => Started::Later(Box::pin(async move {
-                self.compare_and_write(rw, data, ordered).await.about(full_len)
+                self.compare_and_write(rw, data, epoch).await.about(full_len)
             })),
             Command::WriteSame(same) => {
                 Started::Later(Box::pin(
-                    async move { self.write_same(same, data, ordered).await.about(full_len) },
+                    async move { self.write_same(same, data, epoch).await.about(full_len) },
                 ))
             }
             Command::Unmap { .. } => {
-                Started::Later(Box::pin(async move { self.unmap(&data, ordered).await.about(full_len) }))
+                Started::Later(Box::pin(async move { self.unmap(&data, epoch).await.about(full_len) }))
             }
             Command::SynchronizeCache { range, immediate } => {
-                Started::Later(Box::pin(self.synchronize(range, immediate, ordered)))
+                Started::Later(Box::pin(self.synchronize(range, immediate)))
             }
             _ => Started::Done(self.report(session, &admitted, &data)),
         }
@@ -92,12 +97,15 @@ impl Unit {
         let range = self.bytes(rw.lba, rw.blocks.into());
         let offset = range.start;
         let bufs = Buf::for_read(as_usize(len)).into_bufs();
-        let (range, hold) = span(admitted.ordered, range, Hold::Shared);
-        match self.locks.try_lock(&range, hold) {
-            Some(guard) => finish_io(self.device.read(offset, bufs), guard, finish),
+        let epoch = admitted.epoch;
+        match self.try_claim(epoch, &range, Hold::Shared) {
+            Some(Err(reply)) => Started::Done(reply),
+            Some(Ok(guard)) => finish_io(self.device.read(offset, bufs), guard, finish),
             None => Started::Later(Box::pin(async move {
-                let _guard = self.locks.lock(range, hold).await;
-                finish(self.device.read(offset, bufs).await)
+                match self.claim(epoch, range, Hold::Shared).await {
+                    Ok(_guard) => finish(self.device.read(offset, bufs).await),
+                    Err(reply) => reply,
+                }
             })),
         }
     }
@@ -115,21 +123,43 @@ impl Unit {
         let range = self.bytes(rw.lba, rw.blocks.into());
         let offset = range.start;
         let bufs = data.into_bufs();
-        let (range, hold) = span(admitted.ordered, range, Hold::Shared);
-        match self.locks.try_lock(&range, hold) {
-            Some(guard) => finish_io(self.device.write(offset, bufs, durability), guard, finish),
+        let epoch = admitted.epoch;
+        match self.try_claim(epoch, &range, Hold::Shared) {
+            Some(Err(reply)) => Started::Done(reply),
+            Some(Ok(guard)) => finish_io(self.device.write(offset, bufs, durability), guard, finish),
             None => Started::Later(Box::pin(async move {
-                let _guard = self.locks.lock(range, hold).await;
-                finish(self.device.write(offset, bufs, durability).await)
+                match self.claim(epoch, range, Hold::Shared).await {
+                    Ok(_guard) => finish(self.device.write(offset, bufs, durability).await),
+                    Err(reply) => reply,
+                }
             })),
         }
     }
 
-    /// Waits for a range, or for the whole unit where the command is ORDERED: it comes after all that was started
-    /// before it, and before all that is started after it.
-    pub(super) async fn claim(&self, ordered: bool, range: Range<u64>, hold: Hold) -> RangeGuard<'_> {
-        let (range, hold) = span(ordered, range, hold);
-        self.locks.lock(range, hold).await
+    /// Waits for a range, for a command of this epoch. Looked at with the range in hand: a reset that comes later
+    /// waits for the range, one that came before is seen.
+    ///
+    /// # Errors
+    /// The answer of a command that a reset has aborted.
+    pub(super) async fn claim(
+        &self,
+        epoch: u64,
+        range: Range<u64>,
+        hold: Hold,
+    ) -> Result<RangeGuard<'_>, Reply> {
+        let guard = self.locks.lock(range, hold).await;
+        self.still(epoch).map(|()| guard)
+    }
+
+    /// The same where nothing must be waited for.
+    fn try_claim(&self, epoch: u64, range: &Range<u64>, hold: Hold) -> Option<Result<RangeGuard<'_>, Reply>> {
+        let guard = self.locks.try_lock(range, hold)?;
+        Some(self.still(epoch).map(|()| guard))
+    }
+
+    /// Whether the unit was not reset since.
+    fn still(&self, epoch: u64) -> Result<(), Reply> {
+        if self.epoch() == epoch { Ok(()) } else { Err(Reply::aborted()) }
     }
 
     /// What a write must promise: FUA, or a write cache that is switched off.
@@ -137,19 +167,21 @@ impl Unit {
         if fua || !self.mode().write_cache { Durability::Stable } else { Durability::Cached }
     }
 
-    async fn synchronize(&self, range: Rw, immediate: bool, ordered: bool) -> Reply {
+    async fn synchronize(&self, range: Rw, immediate: bool) -> Reply {
         // IMMED lets a device answer early; answering when it is done is always right.
         let _ = immediate;
-        let _guard = if ordered { Some(self.claim(true, 0..0, Hold::Shared).await) } else { None };
         match self.device.flush().await {
             Ok(()) => Reply::good(),
             Err(error) => Reply::failed(&error, range.lba, true),
         }
     }
 
-    async fn write_and_verify(&self, rw: Rw, check: ByteCheck, data: Buf, ordered: bool) -> Reply {
+    async fn write_and_verify(&self, rw: Rw, check: ByteCheck, data: Buf, epoch: u64) -> Reply {
         let range = self.bytes(rw.lba, rw.blocks.into());
-        let _guard = self.claim(ordered, range.clone(), Hold::Owned).await;
+        let _guard = match self.claim(epoch, range.clone(), Hold::Owned).await {
+            Ok(guard) => guard,
+            Err(reply) => return reply,
+        };
         let wrote = if check == ByteCheck::Medium { None } else { Some(Buf::copy_of(&data)) };
         // Verified means on the medium: the write goes all the way before it is read back.
         let (bufs, result) = self.device.write(range.start, data.into_bufs(), Durability::Stable).await;
@@ -164,14 +196,17 @@ impl Unit {
         }
     }
 
-    async fn write_same(&self, same: WriteSame, data: Buf, ordered: bool) -> Reply {
+    async fn write_same(&self, same: WriteSame, data: Buf, epoch: u64) -> Reply {
         let lba = same.range.lba;
         let blocks = match same.range.blocks {
             0 => self.blocks - lba,
             blocks => blocks.into(),
         };
         let range = self.bytes(lba, blocks);
-        let _guard = self.claim(ordered, range.clone(), Hold::Owned).await;
+        let _guard = match self.claim(epoch, range.clone(), Hold::Owned).await {
+            Ok(guard) => guard,
+            Err(reply) => return reply,
+        };
         // UNMAP: blocks read as zeroes afterwards, whatever block came with the command. SBC-3 would have a block of
         // anything else written; tgtd and LIO unmap all the same, and that is what initiators know.
         let zeroes = same.unmap || same.no_data || data.iter().all(|byte| *byte == 0);
@@ -206,7 +241,7 @@ impl Unit {
         Ok(())
     }
 
-    async fn unmap(&self, data: &[u8], ordered: bool) -> Reply {
+    async fn unmap(&self, data: &[u8], epoch: u64) -> Reply {
         if data.is_empty() {
             // No parameter list is no error, and nothing to do.
             return Reply::good();
@@ -231,7 +266,10 @@ impl Unit {
         }
         for range in ranges.filter(|range| range.blocks > 0) {
             let bytes = self.bytes(range.lba, range.blocks.into());
-            let _guard = self.claim(ordered, bytes.clone(), Hold::Owned).await;
+            let _guard = match self.claim(epoch, bytes.clone(), Hold::Owned).await {
+                Ok(guard) => guard,
+                Err(reply) => return reply,
+            };
             let result = self.device.write_zeroes(bytes.start, bytes.end - bytes.start).await;
             if let Err(error) = result {
                 return Reply::failed(&error, range.lba, true);
@@ -239,10 +277,6 @@ impl Unit {
         }
         Reply::good()
     }
-}
-
-fn span(ordered: bool, range: Range<u64>, hold: Hold) -> (Range<u64>, Hold) {
-    if ordered { (0..u64::MAX, Hold::Owned) } else { (range, hold) }
 }
 
 /// Ends a request whose range is held: at once where the disk has done it, else later.

@@ -16,12 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use block::{BlockDevice, Geometry};
+use iscsi::Attribute;
 use scsi::{AdditionalSense, Lun};
 
 use crate::error::UnitError;
 use crate::identity::Identity;
 use crate::nexus::Nexus;
 use crate::range_lock::{Hold, RangeLocks};
+use crate::task_set::{Place, TaskSet};
 
 pub(crate) use admit::invalid_field;
 pub(crate) use admit::{Admitted, Expected};
@@ -58,6 +60,7 @@ pub(crate) struct Unit {
     tag: u16,
     mode: Mutex<mode::Mode>,
     locks: RangeLocks,
+    tasks: TaskSet,
     nexuses: Mutex<BTreeMap<SessionId, Arc<Nexus>>>,
     /// Counts resets: commands of an earlier count are not answered.
     epoch: AtomicU64,
@@ -114,6 +117,7 @@ impl Unit {
             tag: spec.tag,
             mode: Mutex::default(),
             locks: RangeLocks::default(),
+            tasks: TaskSet::default(),
             nexuses: Mutex::default(),
             epoch: AtomicU64::new(0),
         })
@@ -170,6 +174,12 @@ impl Unit {
         }
     }
 
+    /// Enters a command into the task set, as it arrives; it may run when [`Place::turn`] says so, and has ended when
+    /// the place is dropped.
+    pub(crate) fn enter(&self, attribute: Attribute) -> Place<'_> {
+        self.tasks.enter(attribute)
+    }
+
     /// How many resets there were; a command's answer counts only in its own epoch.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
@@ -178,8 +188,7 @@ impl Unit {
     /// Resets the unit: commands under way are done and not answered, mode parameters are what they were at the
     /// start, and every session is told. Returns when nothing of before can touch the medium any more.
     pub(crate) async fn reset(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        let _all = self.locks.lock(0..u64::MAX, Hold::Owned).await;
+        self.abort_all().await;
         *self.mode() = mode::Mode::default();
         self.raise_to_others(None, AdditionalSense::BUS_DEVICE_RESET);
     }
@@ -187,9 +196,16 @@ impl Unit {
     /// Aborts the commands of all sessions. Returns when nothing of before can touch the medium any more; the
     /// others than `session` are told.
     pub(crate) async fn clear(&self, session: Option<SessionId>) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        let _all = self.locks.lock(0..u64::MAX, Hold::Owned).await;
+        self.abort_all().await;
         self.raise_to_others(session, AdditionalSense::COMMANDS_CLEARED);
+    }
+
+    /// Nothing that came before touches the medium any more when this returns: what holds a range has ended, what
+    /// still waits for one, for its turn or for its data finds another epoch.
+    async fn abort_all(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.tasks.abort();
+        let _all = self.locks.lock(0..u64::MAX, Hold::Owned).await;
     }
 
     /// Byte range of a block range that was checked to lie on the unit.

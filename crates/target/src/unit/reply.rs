@@ -52,6 +52,11 @@ impl Reply {
         Self { status: Status::CheckCondition, sense: Some(sense), data: DataIn::None, full_len: 0 }
     }
 
+    /// Aborted by a reset that another session asked for.
+    pub(crate) fn aborted() -> Self {
+        Self { status: Status::TaskAborted, sense: None, data: DataIn::None, full_len: 0 }
+    }
+
     /// ILLEGAL REQUEST with a code.
     pub(crate) fn illegal(code: AdditionalSense) -> Self {
         Self::check(Sense::illegal(code))

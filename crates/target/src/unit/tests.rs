@@ -46,7 +46,7 @@ fn bench() -> Bench {
 
 impl Bench {
     fn raw(&self, cdb: &[u8], expected: Expected, data: &[u8]) -> Reply {
-        let admitted = match self.unit.admit(&self.nexus, cdb, expected, false) {
+        let admitted = match self.unit.admit(&self.nexus, cdb, expected) {
             Ok(admitted) => admitted,
             Err(reply) => return reply,
         };
@@ -174,7 +174,7 @@ fn two_compare_and_writes_do_not_overlap() {
     let cdb = Command::CompareAndWrite(rw(0, 1)).encode().unwrap().padded();
     let expected = Expected { read: 0, write: 1024 };
     let start = |new: u8| {
-        let admitted = bench.unit.admit(&bench.nexus, &cdb, expected, false).ok().unwrap();
+        let admitted = bench.unit.admit(&bench.nexus, &cdb, expected).ok().unwrap();
         let data = Buf::copy_of(&[[0; BLOCK], [new; BLOCK]].concat());
         match bench.unit.start(1, admitted, data) {
             Started::Later(future) => future,
