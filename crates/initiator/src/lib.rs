@@ -6,7 +6,6 @@
 //! * [`VolumeUrl`]: a LUN's URL. [`find_initiator_name`]: who we are. [`Resolver`]: where a host is.
 //! * [`IscsiDevice::open`]: a session with one LUN, as a [`BlockDevice`](block::BlockDevice).
 //! * [`discover`] and [`scan`]: what a portal offers.
-#![forbid(unsafe_code)]
 
 mod conn;
 mod device;

@@ -8,6 +8,7 @@ use iscsi::{Event, Initiator, InitiatorConfig, Isid, Seed, SessionError};
 use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 
+use super::low_water::LowWater;
 use super::{Chunk, Connection, RECEIVE_LEN, Sink, now};
 use crate::{ConnectError, ConnectionError, DigestWish, PortalAddr, SessionOptions, VolumeUrl};
 
@@ -163,6 +164,7 @@ impl Dialer {
             portal_group: None,
             received: vec![0; RECEIVE_LEN].into_boxed_slice(),
             direct: false,
+            low_water: LowWater::new(),
             timer: Box::pin(sleep_until(now.into())),
             armed: now,
         };

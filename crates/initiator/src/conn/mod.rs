@@ -5,6 +5,7 @@
 
 mod dial;
 mod execute;
+mod low_water;
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -24,6 +25,7 @@ use tokio::time::Sleep;
 use crate::ConnectionError;
 
 pub(crate) use dial::Dialer;
+use low_water::LowWater;
 
 /// Room for what arrives, in bytes: many small PDUs. No more, so that the users whose reads these bring ask for more
 /// while the target is still at the rest: two ends that each do all there is to do before they send work in turns, and
@@ -96,6 +98,7 @@ pub(crate) struct Connection {
     received: Box<[u8]>,
     /// The last data went straight into its place, so the next may too.
     direct: bool,
+    low_water: LowWater,
     timer: Pin<Box<Sleep>>,
     /// When the timer is set to fire; it may be earlier than what is due, never later.
     armed: Instant,
@@ -183,6 +186,7 @@ impl Connection {
                 Poll::Ready(()) => Ok(Poll::Ready(self.drain(now, sink)?)),
             };
         }
+        self.low_water.reset(&self.stream);
         let room = if std::mem::take(&mut self.direct) { HEADER_READ_LEN } else { RECEIVE_LEN };
         let mut room = ReadBuf::new(self.received.get_mut(..room).unwrap_or_default());
         match Pin::new(&mut self.stream).poll_read(cx, &mut room)? {
@@ -215,6 +219,12 @@ impl Connection {
     ) -> Result<Poll<()>, ConnectionError> {
         let expected = (loan.task, offset);
         let end = loan.at.saturating_add(left).min(loan.buf.len());
+        // A ping is in flight when all has been silent for long: what trickles in is to be seen then.
+        if self.engine.is_pinging() {
+            self.low_water.reset(&self.stream);
+        } else {
+            self.low_water.expect(&self.stream, end.saturating_sub(loan.at));
+        }
         let mut room = ReadBuf::new(loan.buf.get_mut(loan.at..end).unwrap_or_default());
         if Pin::new(&mut self.stream).poll_read(cx, &mut room)?.is_pending() {
             return Ok(Poll::Pending);
@@ -247,6 +257,7 @@ impl Connection {
     fn poll_time(&mut self, cx: &mut Context<'_>, mut now: Instant) -> Result<(), ConnectionError> {
         while let Some(due) = self.engine.poll_timeout() {
             if due <= now {
+                self.low_water.reset(&self.stream);
                 self.engine.handle_timeout(now)?;
                 // A ping waits now. Where the socket takes nothing, its own deadline follows.
                 let _ = self.poll_send(cx)?;

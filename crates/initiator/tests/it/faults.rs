@@ -63,6 +63,24 @@ async fn a_target_that_falls_silent_is_pinged_and_left() {
     assert_eq!(mock.state.connections.load(Ordering::SeqCst), 2);
 }
 
+/// The socket may wait for half of a long segment before it wakes anybody. On a slow line that takes longer than a
+/// ping and its answer are given: bytes that had come would have counted for silence, and the connection for dead.
+#[tokio::test]
+async fn a_segment_that_trickles_in_is_no_silence() {
+    let mock = Mock::start(|seen| match seen.opcode {
+        0x28 => Act::Dribble(20_000, Duration::from_millis(40)),
+        _ => Act::Serve,
+    })
+    .await;
+    let device = open(&mock.url()).await.expect("open");
+    write(&device, 0, 1 << 20, 1).await.expect("write");
+    let start = Instant::now();
+    check(&device, 0, 1 << 20, 1).await;
+    let limits = options().ping_interval.expect("a ping") + options().ping_timeout;
+    assert!(start.elapsed() > 2 * limits, "{:?}", start.elapsed());
+    assert_eq!(mock.state.connections.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn a_damaged_pdu_is_found_by_its_digest() {
     let mock = Mock::start(once(3, Act::Damage)).await;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use iscsi::{
@@ -45,6 +45,8 @@ pub(crate) enum Act {
     Fail(u8, Option<Sense>),
     /// Do it, send the first so many bytes of what waits, and close.
     Cut(usize),
+    /// Do it, and send what waits in pieces of so many bytes, with a pause after each.
+    Dribble(usize, Duration),
     /// Do it, and change the last byte of what waits.
     Damage,
     /// Send these bytes instead.
@@ -177,6 +179,13 @@ async fn session(mut stream: TcpStream, state: Arc<State>, number: usize) {
             Some(Act::Cut(len)) => {
                 let _ = stream.write_all(&out[..len.min(out.len())]).await;
                 return;
+            }
+            Some(Act::Dribble(len, pause)) => {
+                for piece in out.chunks(len) {
+                    stream.write_all(piece).await.expect("write");
+                    tokio::time::sleep(pause).await;
+                }
+                continue;
             }
             Some(Act::Damage) => {
                 if let Some(last) = out.last_mut() {

@@ -196,6 +196,11 @@ impl<B: AsRef<[u8]> + Clone> Initiator<B> {
         self.framer.at_boundary()
     }
 
+    /// Whether a ping was sent that is not answered yet.
+    pub fn is_pinging(&self) -> bool {
+        self.ping.is_some()
+    }
+
     /// Commands in flight and waiting.
     pub fn in_flight(&self) -> usize {
         self.tasks.len()
