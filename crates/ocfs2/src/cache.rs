@@ -109,11 +109,12 @@ mod tests {
     use ocfs2_format::BlockKind;
 
     use super::*;
+    use crate::meta_block::Bytes;
 
     const DINODE: Kind = Kind::Checked(BlockKind::Dinode);
 
     fn block(blkno: u64) -> Arc<MetaBlock> {
-        Arc::new(MetaBlock::new(BlockNum(blkno), DINODE, vec![0; 4096].into()))
+        Arc::new(MetaBlock::new(BlockNum(blkno), DINODE, Bytes::Own(vec![0; 4096].into())))
     }
 
     #[test]

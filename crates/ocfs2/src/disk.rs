@@ -29,7 +29,8 @@ impl Chunk {
         (self.buf, self.range)
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    /// The same bytes, to be repaired.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buf[self.range.clone()]
     }
 

@@ -1,17 +1,19 @@
 //! What can go wrong with a volume and its files.
 
+use std::sync::Arc;
+
 use block::BlockError;
 use ocfs2_format::{BlockNum, Corrupt, FileType, ProbeError};
 
 use crate::{SystemFile, type_name};
 
-/// Why an operation on an open volume failed.
-#[derive(Debug, thiserror::Error)]
+/// Why an operation on an open volume failed. Cheap to clone: all who waited for one read get its error.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The device failed, or ends before the volume does.
     #[error(transparent)]
-    Device(#[from] BlockError),
+    Device(Arc<BlockError>),
     /// A metadata block did not check.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
@@ -147,6 +149,12 @@ pub enum Error {
     /// No extended attribute of that name.
     #[error("no such attribute")]
     NoAttribute,
+}
+
+impl From<BlockError> for Error {
+    fn from(error: BlockError) -> Self {
+        Self::Device(Arc::new(error))
+    }
 }
 
 /// Linux's error numbers, those that an [`Error`] can become.

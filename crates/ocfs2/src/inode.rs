@@ -137,9 +137,25 @@ impl Volume {
     /// # Errors
     /// When its block lies outside the volume, cannot be read, or is not a sound inode in use.
     pub async fn inode(&self, ino: BlockNum) -> Result<Inode, Error> {
-        let block = self.meta().get(ino, ino, BlockKind::Dinode).await?;
+        self.inode_in(self.meta().get(ino, ino, BlockKind::Dinode).await?)
+    }
+
+    /// The inodes `inos`, in that order, neighbours in one read, all at once. The caller bounds the list.
+    ///
+    /// For inodes that are used once: they are taken from the cache, but not added to it, and each holds on to
+    /// what was read together with it (at most 256 KiB) while it lives.
+    ///
+    /// # Errors
+    /// As [`inode`](Self::inode), for each.
+    pub async fn inodes(&self, inos: &[BlockNum]) -> Vec<Result<Inode, Error>> {
+        let blocks = self.meta().read_all(inos, BlockKind::Dinode).await;
+        blocks.into_iter().map(|block| self.inode_in(block?)).collect()
+    }
+
+    /// Parses the inode in `block`.
+    fn inode_in(&self, block: Arc<MetaBlock>) -> Result<Inode, Error> {
         let mut inode = Inode::parse(self.meta().volume(), block)?;
-        if ino == self.root()
+        if inode.ino() == self.root()
             && let Some(attr) = self.root_attr()
         {
             inode.attr = *attr;

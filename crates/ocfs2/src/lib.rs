@@ -13,12 +13,14 @@
 
 mod attr;
 mod cache;
+mod contents;
 mod data;
 mod dir;
 mod disk;
 mod dx;
 mod error;
 mod fiemap;
+mod gather;
 mod inode;
 mod journal;
 mod json;
@@ -44,6 +46,7 @@ pub use dir::{DirPage, Dirent};
 pub use error::{Error, JournalError, OpenError};
 pub use fiemap::{Fiemap, FiemapExtent};
 pub use inode::Inode;
+pub use manifest::{ManifestJob, ManifestPart};
 pub use ocfs2_format::{
     BlockNum, Dinode, DinodeFlags, DynFeatures, FileType, Geometry, Incompat, Superblock, Timestamp,
 };

@@ -1,58 +1,59 @@
 //! Reading metadata: through the cache, verified, many at once where the caller knows what comes next.
 
+mod flights;
+mod store;
+
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use ocfs2_format::xattr::BUCKET_LEN;
-use ocfs2_format::{BlockKind, BlockNum};
+use ocfs2_format::BlockNum;
 
-use crate::Error;
+use flights::Flights;
+use store::Store;
+
 use crate::cache::Cache;
-use crate::disk::Disk;
-use crate::meta_block::{Kind, MetaBlock};
-
-/// Longest read that gathers several metadata blocks, in bytes.
-const MAX_RUN: u64 = 256 << 10;
-/// A gap between two wanted blocks that is cheaper to read than to skip, in bytes.
-const MAX_GAP: u64 = 32 << 10;
+use crate::disk::{Chunk, Disk};
+use crate::meta_block::{Bytes, Kind, MetaBlock};
+use crate::{Error, gather};
 
 /// The volume's metadata.
 #[derive(Debug)]
 pub(crate) struct Meta {
-    disk: Disk,
-    cache: Cache,
-    volume: ocfs2_format::Volume,
-    repaired: AtomicU64,
+    store: Arc<Store>,
+    flights: Flights,
 }
 
 impl Meta {
     /// Metadata of `volume` on `disk`, with at most `cache_bytes` of it kept.
     pub(crate) fn new(disk: Disk, volume: ocfs2_format::Volume, cache_bytes: usize) -> Self {
-        Self { disk, cache: Cache::new(cache_bytes), volume, repaired: AtomicU64::new(0) }
+        let cache = Cache::new(cache_bytes);
+        let store = Arc::new(Store { disk, cache, volume, repaired: AtomicU64::new(0) });
+        Self { store, flights: Flights::default() }
     }
 
     /// What the format's checks must know of the volume.
     pub(crate) fn volume(&self) -> &ocfs2_format::Volume {
-        &self.volume
+        &self.store.volume
     }
 
     /// The disk below.
     pub(crate) fn disk(&self) -> &Disk {
-        &self.disk
+        &self.store.disk
     }
 
     /// The cache.
     pub(crate) fn cache(&self) -> &Cache {
-        &self.cache
+        &self.store.cache
     }
 
     /// How many blocks had one wrong bit that the code set right in memory.
     pub(crate) fn repaired(&self) -> u64 {
-        self.repaired.load(Ordering::Relaxed)
+        self.store.repaired.load(Ordering::Relaxed)
     }
 
-    /// The block `blkno` of inode `owner`, verified as `kind`.
+    /// The block `blkno` of inode `owner`, verified as `kind`. Who misses it at the same time waits for one read.
     pub(crate) async fn get(
         &self,
         owner: BlockNum,
@@ -60,13 +61,12 @@ impl Meta {
         kind: impl Into<Kind>,
     ) -> Result<Arc<MetaBlock>, Error> {
         let kind = kind.into();
-        if let Some(block) = self.cache.get(blkno, kind) {
+        if let Some(block) = self.store.cache.get(blkno, kind) {
             return Ok(block);
         }
-        let count = self.blocks_of(kind);
-        self.check_range(blkno, count)?;
-        let bytes = self.disk.read_blocks(blkno.0, count).await?;
-        self.admit(owner, blkno, kind, &bytes)
+        self.store.check_range(blkno, self.store.blocks_of(kind))?;
+        let store = Arc::clone(&self.store);
+        self.flights.join((blkno, kind), async move { store.read(owner, blkno, kind).await }).await
     }
 
     /// Reads those of `wanted` (owner, block) that are not cached, neighbours in one read, all at once.
@@ -78,72 +78,143 @@ impl Meta {
         kind: impl Into<Kind>,
     ) {
         let kind = kind.into();
-        let count = self.blocks_of(kind);
+        let count = self.store.blocks_of(kind);
         let mut missing: Vec<(BlockNum, BlockNum)> = wanted
             .into_iter()
-            .filter(|(_, blkno)| self.check_range(*blkno, count).is_ok() && !self.cache.has(*blkno, kind))
+            .filter(|(_, blkno)| {
+                self.store.check_range(*blkno, count).is_ok() && !self.store.cache.has(*blkno, kind)
+            })
             .map(|(owner, blkno)| (blkno, owner))
             .collect();
         missing.sort_unstable();
         missing.dedup_by_key(|(blkno, _)| *blkno);
-        let runs = missing.chunk_by(|(before, _), (next, _)| {
-            (next.0 - before.0).saturating_mul(self.disk.block_size()) <= MAX_GAP
-        });
-        let most = usize::try_from(MAX_RUN / (self.disk.block_size() * count)).unwrap_or(1).max(1);
-        let mut reads: FuturesUnordered<_> =
-            runs.flat_map(|run| run.chunks(most)).map(|run| self.read_run(run, count, kind)).collect();
+        let mut reads: FuturesUnordered<_> = self
+            .runs(&missing, count)
+            .map(|run| async move {
+                let Ok(chunk) = self.read_run(run, count).await else { return };
+                for (blkno, owner) in run {
+                    if let Some(bytes) = chunk.get(self.place_in_run(run, *blkno, count)) {
+                        // A bad block is reported by `get`, with the error it deserves.
+                        drop(self.store.admit(*owner, *blkno, kind, bytes));
+                    }
+                }
+            })
+            .collect();
         while reads.next().await.is_some() {}
     }
 
-    /// Reads one run of blocks, given as (block, owner) in ascending order, `count` blocks each.
-    async fn read_run(&self, run: &[(BlockNum, BlockNum)], count: u64, kind: Kind) {
-        let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else { return };
-        let total = (last.0 - first.0).saturating_add(count);
-        let Ok(chunk) = self.disk.read_blocks(first.0, total).await else { return };
-        let size = usize::try_from(self.disk.block_size()).unwrap_or(usize::MAX);
-        for (blkno, owner) in run {
-            let Ok(skip) = usize::try_from(blkno.0 - first.0) else { continue };
-            let Ok(count) = usize::try_from(count) else { continue };
-            let start = skip.saturating_mul(size);
-            if let Some(bytes) = chunk.get(start..start.saturating_add(count.saturating_mul(size))) {
-                // A bad block is reported by `get`, with the error it deserves.
-                drop(self.admit(*owner, *blkno, kind, bytes));
+    /// The blocks `wanted`, each verified as `kind`, in the order in which they are wanted: from the cache, the others
+    /// from the disk, neighbours in one read, all at once.
+    ///
+    /// For blocks that are used once: nothing is added to the cache, and what was read together stays in memory
+    /// until the last block of it is dropped (at most twice what is used of it). The caller bounds the list.
+    pub(crate) async fn read_all(
+        &self,
+        wanted: &[BlockNum],
+        kind: impl Into<Kind>,
+    ) -> Vec<Result<Arc<MetaBlock>, Error>> {
+        let kind = kind.into();
+        let count = self.store.blocks_of(kind);
+        let mut found: Vec<Option<Result<Arc<MetaBlock>, Error>>> = wanted
+            .iter()
+            .map(|blkno| match self.store.cache.get(*blkno, kind) {
+                Some(block) => Some(Ok(block)),
+                None => self.store.check_range(*blkno, count).err().map(Err),
+            })
+            .collect();
+        let mut missing: Vec<(BlockNum, usize)> = (wanted.iter().copied().zip(0..))
+            .filter(|(_, index)| found.get(*index).is_some_and(Option::is_none))
+            .collect();
+        missing.sort_unstable();
+        let mut reads: FuturesUnordered<_> =
+            self.runs(&missing, count).map(|run| self.read_once(run, count, kind)).collect();
+        while let Some(run) = reads.next().await {
+            for (index, block) in run {
+                if let Some(place) = found.get_mut(index) {
+                    *place = Some(block);
+                }
             }
         }
+        found.into_iter().flatten().collect()
     }
 
-    /// Verifies what was read and caches it.
-    fn admit(
+    /// Reads one run for [`Self::read_all`]: the blocks with what came along with them.
+    async fn read_once<T: Copy>(
         &self,
-        owner: BlockNum,
-        blkno: BlockNum,
+        run: &[(BlockNum, T)],
+        count: u64,
         kind: Kind,
-        bytes: &[u8],
-    ) -> Result<Arc<MetaBlock>, Error> {
-        let mut bytes: Box<[u8]> = bytes.into();
-        if let Kind::Checked(kind) = kind
-            && kind.verify(&self.volume, blkno, &mut bytes)?
-        {
-            self.repaired.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(block = blkno.0, structure = %kind.structure(), "repaired one wrong bit in memory");
-        }
-        let block = Arc::new(MetaBlock::new(blkno, kind, bytes));
-        self.cache.insert(owner, Arc::clone(&block));
-        Ok(block)
+    ) -> Vec<(T, Result<Arc<MetaBlock>, Error>)> {
+        let mut chunk = match self.read_run(run, count).await {
+            Ok(chunk) => chunk,
+            Err(error) => return self.read_one_by_one(run, count, kind, error).await,
+        };
+        let places = run.iter().map(|(blkno, _)| self.place_in_run(run, *blkno, count));
+        let checked: Vec<(Range<usize>, Result<(), Error>)> = (run.iter().zip(places))
+            .map(|((blkno, _), place)| {
+                let bytes = chunk.bytes_mut().get_mut(place.clone()).unwrap_or_default();
+                (place, self.store.verify(*blkno, kind, bytes))
+            })
+            .collect();
+        let chunk = Arc::new(chunk);
+        let bytes = |place| Bytes::Part(Arc::clone(&chunk), place);
+        (run.iter().zip(checked))
+            .map(|((blkno, with), (place, verdict))| {
+                (*with, verdict.map(|()| Arc::new(MetaBlock::new(*blkno, kind, bytes(place)))))
+            })
+            .collect()
     }
 
-    /// Blocks that make up one of `kind`.
-    fn blocks_of(&self, kind: Kind) -> u64 {
-        match kind {
-            Kind::Checked(BlockKind::XattrBucket) => (BUCKET_LEN as u64 / self.disk.block_size()).max(1),
-            _ => 1,
+    /// What is left when a run cannot be read as a whole, which says nothing of its single blocks.
+    async fn read_one_by_one<T: Copy>(
+        &self,
+        run: &[(BlockNum, T)],
+        count: u64,
+        kind: Kind,
+        error: Error,
+    ) -> Vec<(T, Result<Arc<MetaBlock>, Error>)> {
+        if let [(_, with)] = run {
+            return vec![(*with, Err(error))];
         }
+        let mut blocks = Vec::with_capacity(run.len());
+        for (blkno, with) in run {
+            let block = match self.store.disk.read_blocks(blkno.0, count).await {
+                Ok(chunk) => self.store.checked(*blkno, kind, &chunk),
+                Err(error) => Err(error),
+            };
+            blocks.push((*with, block));
+        }
+        blocks
     }
 
-    fn check_range(&self, blkno: BlockNum, count: u64) -> Result<(), Error> {
-        if self.volume.geometry.contains_run(blkno, count) {
-            return Ok(());
-        }
-        Err(Error::BeyondVolume { block: blkno.0, count, blocks: self.volume.geometry.blocks().0 })
+    /// Cuts (block, …) in ascending order, `count` blocks each, into what is read together.
+    fn runs<'b, T>(
+        &self,
+        blocks: &'b [(BlockNum, T)],
+        count: u64,
+    ) -> impl Iterator<Item = &'b [(BlockNum, T)]> {
+        let size = self.store.disk.block_size();
+        let piece = |blkno: BlockNum| {
+            blkno.0.saturating_mul(size)..blkno.0.saturating_add(count).saturating_mul(size)
+        };
+        let runs = gather::runs(blocks.iter().map(|(blkno, _)| piece(*blkno)));
+        runs.into_iter().filter_map(|run| blocks.get(run))
+    }
+
+    /// Reads one run of blocks, `count` blocks each.
+    async fn read_run<T>(&self, run: &[(BlockNum, T)], count: u64) -> Result<Chunk, Error> {
+        let (first, last) =
+            (run.first().map_or(0, |(first, _)| first.0), run.last().map_or(0, |(last, _)| last.0));
+        self.store.disk.read_blocks(first, last.saturating_sub(first).saturating_add(count)).await
+    }
+
+    /// Where `blkno` lies in the bytes of its run.
+    fn place_in_run<T>(&self, run: &[(BlockNum, T)], blkno: BlockNum, count: u64) -> Range<usize> {
+        let first = run.first().map_or(0, |(first, _)| first.0);
+        let start = blkno.0.saturating_sub(first).saturating_mul(self.store.disk.block_size());
+        let len = count.saturating_mul(self.store.disk.block_size());
+        // A run is less than a megabyte.
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        start..start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX))
     }
 }

@@ -1,9 +1,14 @@
 //! A metadata block in memory: read, its checksum verified, repaired where the code can.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use ocfs2_format::{BlockKind, BlockNum};
 
+use crate::disk::Chunk;
+
 /// What a metadata block was verified as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// One of the structures that carry a checksum.
     Checked(BlockKind),
@@ -22,12 +27,21 @@ impl From<BlockKind> for Kind {
 pub(crate) struct MetaBlock {
     blkno: BlockNum,
     kind: Kind,
-    bytes: Box<[u8]>,
+    bytes: Bytes,
+}
+
+/// Whose memory a block is.
+#[derive(Debug)]
+pub(crate) enum Bytes {
+    /// Its own: what the cache keeps.
+    Own(Box<[u8]>),
+    /// A part of what one read brought, which lives as long as any block of it.
+    Part(Arc<Chunk>, Range<usize>),
 }
 
 impl MetaBlock {
     /// Takes bytes whose checksum has been verified as `kind`.
-    pub(crate) fn new(blkno: BlockNum, kind: Kind, bytes: Box<[u8]>) -> Self {
+    pub(crate) fn new(blkno: BlockNum, kind: Kind, bytes: Bytes) -> Self {
         Self { blkno, kind, bytes }
     }
 
@@ -43,6 +57,9 @@ impl MetaBlock {
 
     /// All of its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        match &self.bytes {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Part(chunk, range) => chunk.get(range.clone()).unwrap_or_default(),
+        }
     }
 }

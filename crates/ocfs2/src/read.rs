@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use futures_util::stream::{self, FuturesOrdered, Stream, StreamExt, TryStreamExt};
 use ocfs2_format::ExtentFlags;
+use smallvec::SmallVec;
 
 use crate::data::Data;
 use crate::disk::Chunk;
@@ -16,10 +17,15 @@ const MAX_READ: u64 = 1 << 20;
 
 /// A run of a file: where it lies on the device, or nothing where it reads as zeroes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    at: Option<u64>,
-    len: u64,
+pub(crate) struct Run {
+    /// Byte of the device.
+    pub(crate) at: Option<u64>,
+    /// Length in bytes.
+    pub(crate) len: u64,
 }
+
+/// The runs of a range of a file, in order; most files have one.
+pub(crate) type Runs = SmallVec<[Run; 2]>;
 
 impl Volume {
     /// Reads `len` bytes of a regular file from byte `offset` on; fewer, or none, at its end.
@@ -89,10 +95,10 @@ impl Volume {
     }
 
     /// Maps a range of a file to runs on the device. Neighbours on the device are one run.
-    async fn plan(&self, tree: &ExtentTree, offset: u64, len: u64) -> Result<Vec<Run>, Error> {
+    pub(crate) async fn plan(&self, tree: &ExtentTree, offset: u64, len: u64) -> Result<Runs, Error> {
         let bits = self.geometry().cluster_size.bits();
         let end = offset.saturating_add(len);
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs = Runs::new();
         let mut at = offset;
         if let Ok(cpos) = u32::try_from(offset >> bits) {
             let mut cursor = tree.cursor(cpos);
@@ -151,7 +157,7 @@ impl Volume {
 }
 
 /// Adds a run, to the one before where they touch.
-fn push(runs: &mut Vec<Run>, at: Option<u64>, len: u64) {
+fn push(runs: &mut Runs, at: Option<u64>, len: u64) {
     if len == 0 {
         return;
     }
@@ -179,7 +185,7 @@ mod tests {
 
     #[test]
     fn runs_that_touch_are_one() {
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         push(&mut runs, Some(100), 10);
         push(&mut runs, Some(110), 5);
         push(&mut runs, None, 0);
@@ -187,7 +193,7 @@ mod tests {
         push(&mut runs, None, 4);
         push(&mut runs, Some(115), 1);
         let want = [(Some(100), 15), (None, 7), (Some(115), 1)].map(|(at, len)| Run { at, len });
-        assert_eq!(runs, want);
+        assert_eq!(runs.as_slice(), want);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Extent trees: from a place in a file to a place on the volume.
 
+use std::sync::Arc;
+
 use ocfs2_format::{BlockKind, BlockNum, Child, Extent, ExtentBlock, ExtentList, Tree};
 
 use crate::Error;
@@ -21,7 +23,8 @@ pub(crate) struct ExtentTree {
 
 #[derive(Clone, Debug)]
 enum Root {
-    Extents(Vec<Extent>),
+    /// Shared with every reader: most trees are no more than this.
+    Extents(Arc<[Extent]>),
     Children(Vec<Child>),
 }
 
@@ -29,12 +32,16 @@ enum Root {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leaf {
     /// In ascending order.
-    pub(crate) extents: Vec<Extent>,
+    pub(crate) extents: Arc<[Extent]>,
     /// First position that belongs to the next leaf; 2^32 in the last.
     pub(crate) high: u64,
 }
 
 impl Leaf {
+    fn empty(high: u64) -> Self {
+        Self { extents: Arc::default(), high }
+    }
+
     /// The extent that begins at or before `cpos`, the last such one.
     pub(crate) fn at_or_before(&self, cpos: u32) -> Option<Extent> {
         let after = self.extents.partition_point(|extent| extent.cpos <= cpos);
@@ -58,11 +65,11 @@ impl ExtentTree {
     /// whatever they say.
     pub(crate) async fn leaf(&self, meta: &Meta, cpos: u32, ahead: bool) -> Result<Leaf, Error> {
         let children = match &self.root {
-            Root::Extents(extents) => return Ok(Leaf { extents: extents.clone(), high: END }),
+            Root::Extents(extents) => return Ok(Leaf { extents: Arc::clone(extents), high: END }),
             Root::Children(children) => children,
         };
         let Some((mut child, mut range)) = pick(children.iter().copied(), cpos, (0, END)) else {
-            return Ok(Leaf { extents: Vec::new(), high: END });
+            return Ok(Leaf::empty(END));
         };
         if ahead && self.depth == 1 {
             self.read_ahead(meta, children, cpos).await;
@@ -76,14 +83,14 @@ impl ExtentTree {
             }
             match pick(parsed.list.children(), cpos, range) {
                 Some((next, narrower)) => (child, range) = (next, narrower),
-                None => return Ok(Leaf { extents: Vec::new(), high: range.1 }),
+                None => return Ok(Leaf::empty(range.1)),
             }
             if ahead && depth == 1 {
                 let siblings: Vec<Child> = parsed.list.children().collect();
                 self.read_ahead(meta, &siblings, cpos).await;
             }
         }
-        Ok(Leaf { extents: Vec::new(), high: range.1 })
+        Ok(Leaf::empty(range.1))
     }
 
     /// Takes the extents of a leaf, after checking that they are in the range that the records above gave it.
@@ -93,8 +100,8 @@ impl ExtentTree {
         list: &ExtentList<'_>,
         (low, high): (u64, u64),
     ) -> Result<Leaf, Error> {
-        let extents: Vec<Extent> = list.extents().collect();
-        for extent in &extents {
+        let extents: Arc<[Extent]> = list.extents().collect();
+        for extent in extents.iter() {
             // In the index trees a position is a hash, and an extent's length says nothing of the next one's.
             let end = match self.tree {
                 Tree::XattrIndex | Tree::DirIndex => u64::from(extent.cpos) + 1,

@@ -1,17 +1,20 @@
 //! Walking a tree: depth first, names in byte order, whatever can be read.
 
-use std::collections::HashSet;
-use std::collections::VecDeque;
+mod ahead;
+mod listing;
 
-use ocfs2_format::{BlockKind, BlockNum};
+use std::collections::{HashSet, VecDeque};
+
+use ocfs2_format::BlockNum;
+
+use ahead::{Ahead, Window};
+use listing::Listing;
 
 use crate::inode::Inode;
-use crate::{Error, FileType, Volume};
+use crate::{Error, Volume};
 
-/// Inodes read ahead of the walk in one go.
-const WINDOW: usize = 256;
-/// Unreadable pieces of one directory after which the rest of it is given up.
-const MAX_BAD_PIECES: usize = 16;
+/// Directories on the way down whose inodes are kept; those further up are read again when the walk is back.
+const NEAR: usize = 8;
 
 /// Something the walk came to.
 #[derive(Debug)]
@@ -43,6 +46,9 @@ pub struct Walk<'v> {
     ready: VecDeque<Result<WalkEntry, WalkError>>,
     /// The directory given out last, entered by the next call.
     enter: Option<(Vec<u8>, Inode)>,
+    ahead: Ahead<'v>,
+    /// The caller did not want the last directory: reading others ahead would likely be in vain.
+    shallow: bool,
 }
 
 /// One directory on the way down.
@@ -50,52 +56,30 @@ pub struct Walk<'v> {
 struct Frame {
     path: Vec<u8>,
     listing: Listing,
+    /// Number of the next name.
     at: usize,
-}
-
-/// A directory's names, sorted; compact, for there may be millions.
-#[derive(Debug, Default)]
-struct Listing {
-    arena: Vec<u8>,
-    names: Vec<Name>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Name {
-    ino: BlockNum,
-    start: usize,
-    len: u8,
-}
-
-impl Listing {
-    fn push(&mut self, name: &[u8], ino: BlockNum) {
-        // A name has 255 bytes at most: its length field is one byte.
-        let Ok(len) = u8::try_from(name.len()) else { return };
-        self.names.push(Name { ino, start: self.arena.len(), len });
-        self.arena.extend_from_slice(name);
-    }
-
-    fn bytes(&self, name: Name) -> &[u8] {
-        self.arena.get(name.start..name.start.saturating_add(usize::from(name.len))).unwrap_or_default()
-    }
-
-    fn sort(&mut self) {
-        let mut names = std::mem::take(&mut self.names);
-        names.sort_unstable_by(|a, b| self.bytes(*a).cmp(self.bytes(*b)).then(a.ino.cmp(&b.ino)));
-        self.names = names;
-    }
+    /// The inodes of the names from `at` on, as far as they have been read.
+    window: Window,
 }
 
 impl Volume {
     /// Walks the tree below `top`, which comes first with the path "": depth first, the names of each directory in
     /// byte order, `.` and `..` left out. Symlinks are not followed.
     ///
-    /// Memory is bounded by the names of the directories on the way down and the number of directories.
+    /// Small directories are read before the walk comes to them, several at once. Memory is bounded by the names of
+    /// the directories on the way down, 3,072 inodes, and the number of directories.
     #[must_use]
     pub fn walk(&self, top: Inode) -> Walk<'_> {
-        let enter = (top.attr().kind == FileType::Directory).then(|| (Vec::new(), top.clone()));
-        let ready = VecDeque::from([Ok(WalkEntry { path: Vec::new(), inode: top })]);
-        Walk { volume: self, stack: Vec::new(), seen: HashSet::new(), ready, enter }
+        let enter = top.is_dir().then(|| (Vec::new(), top.clone()));
+        Walk {
+            volume: self,
+            stack: Vec::new(),
+            seen: HashSet::new(),
+            ready: VecDeque::from([Ok(WalkEntry { path: Vec::new(), inode: top })]),
+            enter,
+            ahead: Ahead::default(),
+            shallow: false,
+        }
     }
 }
 
@@ -111,30 +95,32 @@ impl Walk<'_> {
                 continue;
             }
             let frame = self.stack.last_mut()?;
-            let Some(name) = frame.listing.names.get(frame.at).copied() else {
+            let Some((name, _)) = frame.listing.get(frame.at) else {
                 self.stack.pop();
                 continue;
             };
-            if frame.at.is_multiple_of(WINDOW) {
-                let ahead =
-                    frame.listing.names.iter().skip(frame.at).take(WINDOW).map(|name| (name.ino, name.ino));
-                self.volume.meta().prefetch(ahead, BlockKind::Dinode).await;
-            }
+            let Some(inode) = frame.window.pop_front() else {
+                frame.window = ahead::window(self.volume, &frame.listing, frame.at).await;
+                continue;
+            };
+            let path = join(&frame.path, name);
             frame.at += 1;
-            let path = join(&frame.path, frame.listing.bytes(name));
-            return Some(self.visit(path, name.ino).await);
+            return Some(self.visit(path, inode));
         }
     }
 
     /// Does not enter the directory that [`Self::next`] gave out last.
     pub fn skip_dir(&mut self) {
-        self.enter = None;
+        if let Some((_, dir)) = self.enter.take() {
+            self.ahead.forget(&dir);
+            self.shallow = true;
+        }
     }
 
-    async fn visit(&mut self, path: Vec<u8>, ino: BlockNum) -> Result<WalkEntry, WalkError> {
-        match self.volume.inode(ino).await {
+    fn visit(&mut self, path: Vec<u8>, inode: Result<Inode, Error>) -> Result<WalkEntry, WalkError> {
+        match inode {
             Ok(inode) => {
-                if inode.attr().kind == FileType::Directory {
+                if inode.is_dir() {
                     self.enter = Some((path.clone(), inode.clone()));
                 }
                 Ok(WalkEntry { path, inode })
@@ -147,32 +133,29 @@ impl Walk<'_> {
     async fn open(&mut self, path: Vec<u8>, dir: &Inode) {
         if !self.seen.insert(dir.ino()) {
             let source = Error::DirLoop { ino: dir.ino() };
+            self.ahead.forget(dir);
             self.ready.push_back(Err(WalkError { path, source }));
             return;
         }
-        let mut listing = Listing::default();
-        let mut position = Some(0);
-        let mut bad = 0;
-        while let Some(at) = position {
-            match self.volume.readdir(dir, at).await {
-                Ok(page) => {
-                    for entry in page.entries.iter().filter(|entry| !entry.is_dot()) {
-                        listing.push(&entry.name, entry.ino);
-                    }
-                    for damage in page.damage {
-                        self.ready.push_back(Err(WalkError { path: path.clone(), source: damage.into() }));
-                    }
-                    position = page.next;
-                }
-                Err(source) => {
-                    bad += 1;
-                    self.ready.push_back(Err(WalkError { path: path.clone(), source }));
-                    position = self.volume.next_dir_block(dir, at).filter(|_| bad < MAX_BAD_PIECES);
-                }
-            }
+        if !std::mem::take(&mut self.shallow) {
+            self.read_ahead();
         }
-        listing.sort();
-        self.stack.push(Frame { path, listing, at: 0 });
+        let (mut listing, window) = self.ahead.take(self.volume, dir).await;
+        for source in listing.damage.drain(..) {
+            self.ready.push_back(Err(WalkError { path: path.clone(), source }));
+        }
+        self.stack.push(Frame { path, listing, at: 0, window });
+        if let Some(far) = self.stack.len().checked_sub(NEAR + 1).and_then(|at| self.stack.get_mut(at)) {
+            far.window.clear();
+        }
+    }
+
+    /// Begins to read the directories that come next: those deepest down first.
+    fn read_ahead(&mut self) {
+        for frame in self.stack.iter().rev().take(NEAR) {
+            let dirs = frame.window.iter().flatten().filter(|inode| inode.is_dir());
+            self.ahead.begin(self.volume, dirs.filter(|dir| !self.seen.contains(&dir.ino())));
+        }
     }
 }
 

@@ -4,11 +4,17 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Args;
 use futures_util::StreamExt;
-use ocfs2::Follow;
+use ocfs2::{Follow, ManifestJob, ManifestPart};
+use tokio::task::JoinHandle;
 
 use super::{FilesArgs, Trouble};
+use crate::runtime::Threads;
+
+/// Jobs made before their turn comes: enough for many cores and for what waits on a network, at 2 MiB each.
+const JOBS: usize = 12;
 
 /// Prints a JSON line for each file: attributes, checksum, extents, extended attributes.
 #[derive(Args)]
@@ -20,18 +26,24 @@ pub(crate) struct ManifestArgs {
     path: OsString,
 }
 
-/// Runs the command.
+/// Runs the command: the walk here, checksums and lines on every core.
 pub(crate) fn run(args: &ManifestArgs) -> anyhow::Result<ExitCode> {
-    super::run(&args.files, async |volume, out| {
+    super::run_on(Threads::Cores, &args.files, async |volume, out| {
         let top = volume.resolve(super::path_bytes(&args.path), Follow::Last).await?;
         let mut trouble = Trouble::default();
-        let mut lines = std::pin::pin!(volume.manifest(top));
-        while let Some(line) = lines.next().await {
-            match line {
-                Ok(line) => out.write_all(&line)?,
-                Err(error) => trouble.report(&error.path, &error.source),
+        let mut parts = std::pin::pin!(volume.manifest_jobs(top).map(spawn).buffered(JOBS));
+        while let Some(part) = parts.next().await {
+            let part = part.context("a thread that made lines has panicked")?;
+            out.write_all(&part.lines)?;
+            for error in part.errors {
+                trouble.report(&error.path, &error.source);
             }
         }
         Ok(trouble.exit_code())
     })
+}
+
+#[allow(clippy::disallowed_methods, reason = "driver: the command decides which threads do the work")]
+fn spawn(job: ManifestJob) -> JoinHandle<ManifestPart> {
+    tokio::spawn(job.run())
 }

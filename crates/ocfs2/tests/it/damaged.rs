@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use block::{BlockDevice, Bufs, Completion, Durability, Geometry, IoFuture};
+use block::BlockDevice;
 use ocfs2::{OpenOptions, Volume};
 
-use crate::support::{Walked, block_on, device, path_of, walk};
+use crate::patched::{Patched, Random, metadata_blocks};
+use crate::support::{Walked, block_on, path_of, walk};
 
 /// Each corruption with what is said of it: a piece of an error for what a reader must notice, nothing for what it
 /// can read past (counters, bitmaps, links: the checker's to find) or the code repairs.
@@ -128,7 +129,7 @@ fn a_backup_superblock_stands_in() {
 fn a_truncated_volume_gives_errors_for_what_is_gone() {
     let whole = fixtures::image("dirty-orphan");
     for size in [0_u64, 512, 4096, 12288, 1 << 20, 8 << 20, 20 << 20, 60 << 20] {
-        let device = Patched { limit: Some(size), ..Patched::new(&whole, Vec::new()) };
+        let device = Patched::new(&whole, Vec::new()).cut(size);
         let (walked, _) = block_on(examine(Arc::new(device)));
         assert!(!walked.errors.is_empty(), "{size} bytes");
     }
@@ -153,95 +154,5 @@ fn random_flips_never_panic_or_hang() {
             let patched = Patched::new(&image, flips.collect());
             block_on(examine(Arc::new(patched)));
         }
-    }
-}
-
-/// Byte offsets of the blocks that a signature marks as metadata, in the first 96 MiB.
-fn metadata_blocks(image: &std::path::Path, block_size: usize) -> Vec<u64> {
-    use std::os::unix::fs::FileExt;
-    let file = std::fs::File::open(image).expect("an image");
-    let mut blocks = Vec::new();
-    let mut chunk = vec![0; 1 << 20];
-    for start in (0..96 << 20).step_by(1 << 20) {
-        let Ok(()) = file.read_exact_at(&mut chunk, start) else { break };
-        for (n, block) in chunk.chunks(block_size).enumerate() {
-            let signed = [&b"INODE01"[..], b"EXBLK01", b"DXDIR01", b"DXLEAF1", b"XATTR01", b"OCFSV2"];
-            let trailer = &block[block_size - 48..];
-            if signed.iter().any(|signature| block.starts_with(signature)) || trailer.starts_with(b"DIRTRL1")
-            {
-                blocks.push(start + (n * block_size) as u64);
-            }
-        }
-    }
-    blocks
-}
-
-/// Small, seeded, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).expect("below a usize")
-    }
-}
-
-/// An image with some bytes changed on the way, and perhaps cut short.
-#[derive(Debug)]
-struct Patched {
-    inner: block::FileDevice,
-    patches: Vec<(u64, Vec<u8>)>,
-    limit: Option<u64>,
-}
-
-impl Patched {
-    fn new(image: &std::path::Path, patches: Vec<(u64, Vec<u8>)>) -> Self {
-        Self { inner: device(image), patches, limit: None }
-    }
-}
-
-impl BlockDevice for Patched {
-    fn geometry(&self) -> Geometry {
-        let geometry = self.inner.geometry();
-        Geometry { size: self.limit.unwrap_or(geometry.size), ..geometry }
-    }
-
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn read(&self, offset: u64, bufs: Bufs) -> IoFuture<'_, Completion> {
-        IoFuture::boxed(async move {
-            let (mut bufs, verdict) = self.inner.read(offset, bufs).await;
-            let mut start = offset;
-            for buf in &mut bufs {
-                let end = start + buf.len() as u64;
-                for (at, bytes) in &self.patches {
-                    for (at, byte) in (*at..).zip(bytes).filter(|(at, _)| (start..end).contains(at)) {
-                        buf[usize::try_from(at - start).expect("within the buffer")] = *byte;
-                    }
-                }
-                start = end;
-            }
-            (bufs, verdict)
-        })
-    }
-
-    fn write(&self, _: u64, _: Bufs, _: Durability) -> IoFuture<'_, Completion> {
-        unreachable!("nothing is ever written")
-    }
-
-    fn flush(&self) -> IoFuture<'_, Result<(), block::BlockError>> {
-        unreachable!("nothing is ever written")
-    }
-
-    fn discard(&self, _: u64, _: u64) -> IoFuture<'_, Result<(), block::BlockError>> {
-        unreachable!("nothing is ever written")
-    }
-
-    fn write_zeroes(&self, _: u64, _: u64) -> IoFuture<'_, Result<(), block::BlockError>> {
-        unreachable!("nothing is ever written")
     }
 }

@@ -4,5 +4,7 @@ mod damaged;
 mod failing;
 mod lookup;
 mod manifest;
+mod patched;
 mod ranges;
+mod soak;
 mod support;

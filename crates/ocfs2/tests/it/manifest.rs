@@ -10,10 +10,13 @@ async fn lines(volume: &Volume) -> Vec<String> {
     let root = volume.inode(volume.root()).await.expect("the root directory");
     let mut stream = std::pin::pin!(volume.manifest(root));
     let mut lines = Vec::new();
-    while let Some(line) = stream.next().await {
-        let line = line.unwrap_or_else(|error| panic!("{error}: {}", error.source));
-        let line = String::from_utf8(line).expect("names that are not UTF-8 are in base 64");
-        lines.push(line.strip_suffix('\n').expect("a newline ends each line").to_owned());
+    while let Some(part) = stream.next().await {
+        if let Some(error) = part.errors.first() {
+            panic!("{error}: {}", error.source);
+        }
+        let text = String::from_utf8(part.lines).expect("names that are not UTF-8 are in base 64");
+        assert!(text.ends_with('\n'), "a newline ends each line");
+        lines.extend(text.lines().map(str::to_owned));
     }
     lines
 }

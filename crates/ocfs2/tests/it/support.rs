@@ -46,14 +46,10 @@ pub(crate) async fn walk(volume: &Volume) -> Walked {
         }
     };
     let mut stream = std::pin::pin!(volume.manifest(root));
-    while let Some(line) = stream.next().await {
-        match line {
-            Ok(line) => {
-                let line = String::from_utf8(line).expect("names that are not UTF-8 are in base 64");
-                walked.lines.insert(path_of(&line), line);
-            }
-            Err(error) => walked.errors.push(format!("{error}: {}", error.source)),
-        }
+    while let Some(part) = stream.next().await {
+        let text = String::from_utf8(part.lines).expect("names that are not UTF-8 are in base 64");
+        walked.lines.extend(text.lines().map(|line| (path_of(line), line.to_owned())));
+        walked.errors.extend(part.errors.iter().map(|error| format!("{error}: {}", error.source)));
     }
     walked
 }
