@@ -7,9 +7,12 @@ use block::BlockError;
 use initiator::{ConnectError, InitiatorNameError, UrlError};
 use target::config::ConfigError;
 
+use crate::files::chain;
+use crate::log;
+
 /// Prints the error with its causes and its hint, and gives the exit status 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("oxsan: {error:#}");
+    log::error(&chain(error.as_ref()));
     if let Some(hint) = error.chain().find_map(hint) {
         eprintln!("hint: {hint}");
     }
@@ -17,7 +20,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The hint of the first error in the chain that has one.
-fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+pub(crate) fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let disk = cause.downcast_ref::<BlockError>().and_then(BlockError::hint);
     let url = || cause.downcast_ref::<UrlError>().and_then(UrlError::hint);
     let name = || cause.downcast_ref::<InitiatorNameError>().and_then(InitiatorNameError::hint);

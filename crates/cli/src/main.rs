@@ -4,6 +4,7 @@
 mod discover;
 mod failure;
 mod files;
+mod log;
 mod mount;
 mod perf;
 mod runtime;
@@ -55,10 +56,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("OXSAN_LOG"))
-        .with_writer(std::io::stderr)
-        .init();
+    log::init();
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => failure::report(&error),

@@ -43,6 +43,7 @@ pub use error::{MountError, SessionError};
 pub use fs::Filesystem;
 pub use listing::{DirEntry, Listing};
 pub use mount::{Mount, MountSpec};
+pub use mountinfo::{Mounted, mounted_at};
 pub use neighbours::{BEAT_SECS, BeatError, BeatWatch, LOOKS, Neighbours};
 pub use options::{MountOptions, OptionError};
 pub use rustix::io::Errno;

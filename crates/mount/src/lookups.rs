@@ -5,6 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Ino;
 
+/// A table of so many is not made smaller.
+const SMALL: usize = 4096;
+
 /// Every entry sent is one reference; FORGET gives them back, many at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
@@ -32,8 +35,18 @@ impl Lookups {
         let gone = *count == 0;
         if gone {
             counts.remove(&ino);
+            // A walk over millions of files leaves no table of millions behind.
+            if counts.len() < counts.capacity() / 8 && counts.capacity() > SMALL {
+                let room = counts.len() * 2;
+                counts.shrink_to(room);
+            }
         }
         gone
+    }
+
+    /// Inodes with references.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Ino, u64>> {
@@ -57,5 +70,14 @@ mod tests {
         assert!(lookups.forget(b, 1));
         assert!(!lookups.forget(b, 1), "already gone");
         assert!(lookups.forget(a, u64::MAX), "more than there were");
+    }
+
+    #[test]
+    fn the_table_shrinks_with_its_references() {
+        let lookups = Lookups::default();
+        (0..100_000).for_each(|ino| lookups.give(Ino(ino)));
+        (0..100_000).for_each(|ino| assert!(lookups.forget(Ino(ino), 1)));
+        assert_eq!(lookups.len(), 0);
+        assert!(lookups.lock().capacity() <= 2 * SMALL);
     }
 }

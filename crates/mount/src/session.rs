@@ -49,6 +49,7 @@ pub enum SessionEnd {
 #[derive(Debug)]
 pub struct Session {
     inflight: Arc<InFlight>,
+    lookups: Arc<Lookups>,
     ends: mpsc::UnboundedReceiver<SessionEnd>,
 }
 
@@ -56,7 +57,7 @@ pub struct Session {
 struct Shared<F> {
     calls: Calls<F>,
     inflight: Arc<InFlight>,
-    lookups: Lookups,
+    lookups: Arc<Lookups>,
     runtime: Handle,
 }
 
@@ -78,17 +79,23 @@ impl Session {
         let agreed = handshake(&channel, &config)?;
         tracing::debug!(minor = agreed.minor, flags = ?agreed.flags, "agreed with the kernel");
         let inflight = Arc::new(InFlight::default());
+        let lookups = Arc::new(Lookups::default());
         let shared = Arc::new(Shared {
             calls: Calls { fs, config, agreed },
             inflight: Arc::clone(&inflight),
-            lookups: Lookups::default(),
+            lookups: Arc::clone(&lookups),
             runtime,
         });
         let (sender, ends) = mpsc::unbounded_channel();
         for number in 0..READERS {
             start_reader(number, &channel, &shared, &sender)?;
         }
-        Ok(Self { inflight, ends })
+        Ok(Self { inflight, lookups, ends })
+    }
+
+    /// Inodes that the kernel holds references to: what this mount's table of them has.
+    pub fn referenced(&self) -> usize {
+        self.lookups.len()
     }
 
     /// Waits until the mount is gone and every request has been answered or given up.

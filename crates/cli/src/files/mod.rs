@@ -24,10 +24,12 @@ use clap::Args;
 use ocfs2::{OpenOptions, Volume};
 use tokio::time::timeout;
 
+use crate::failure;
 use crate::runtime::{self, Threads};
 use crate::volume::{self, Access, VolumeArgs};
 
 pub(crate) use output::Output;
+pub(crate) use show::{Clock, chain};
 
 /// Unit of reading a file's contents, in bytes.
 pub(crate) const CHUNK: u64 = 1 << 20;
@@ -59,10 +61,11 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     /// Says what went wrong with `path`.
-    pub(crate) fn report(&mut self, path: &[u8], error: &dyn std::error::Error) {
+    pub(crate) fn report(&mut self, path: &[u8], error: &(dyn std::error::Error + 'static)) {
         self.count += 1;
         let path = path.iter().position(|byte| *byte != b'/').map_or(&path[..0], |start| &path[start..]);
         eprintln!("oxsan: /{}: {}", path.escape_ascii(), show::chain(error));
+        self.hint(std::iter::successors(Some(error), |error| error.source()).find_map(failure::hint));
     }
 
     /// Says what to do about it, unless that has been said.

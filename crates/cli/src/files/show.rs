@@ -101,6 +101,11 @@ impl Clock {
         self.format(time, if recent { "%b %e %H:%M" } else { "%b %e  %Y" })
     }
 
+    /// The time now as syslog has it: `Nov 22 14:55:00`.
+    pub(crate) fn syslog_now(&self) -> String {
+        self.format(Timestamp { seconds: self.now, nanos: 0 }, "%b %e %H:%M:%S")
+    }
+
     fn format(&self, time: Timestamp, format: &str) -> String {
         let nanos = i32::try_from(time.nanos).unwrap_or(0);
         match Instant::new(time.seconds, nanos) {

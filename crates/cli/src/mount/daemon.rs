@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use initiator::VolumeUrl;
 
 use super::MountArgs;
+use crate::log;
 use crate::volume::VolumeArgs;
 
 /// What the child says when the mount is ready.
@@ -23,6 +24,7 @@ pub(super) fn start(args: &MountArgs) -> anyhow::Result<ExitCode> {
     if let Some(name) = &args.volume.initiator.initiator_name {
         command.args(["--initiator-name", name]);
     }
+    command.arg("--syslog").arg(&args.syslog);
     for options in &args.options {
         command.args(["-o", options]);
     }
@@ -73,7 +75,9 @@ pub(super) fn volume_of_parent(args: &VolumeArgs) -> anyhow::Result<VolumeArgs> 
 }
 
 /// In the child, when the mount is ready: leaves terminal and working directory, and lets the parent go.
-pub(super) fn detach() -> anyhow::Result<()> {
+/// From now on messages go to syslog, with the volume's `name` and the mount point before each.
+pub(super) fn detach(args: &MountArgs, name: &str) -> anyhow::Result<()> {
+    log::to_syslog(args.syslog.clone(), &format!("{name} on {}", args.dir.display()));
     std::env::set_current_dir("/").context("leaving the working directory")?;
     // Fails where it leads a session already, which is as good.
     let _ = rustix::process::setsid();

@@ -31,6 +31,9 @@ pub(crate) struct MountArgs {
     /// Stay in the foreground; Ctrl-C unmounts.
     #[arg(long)]
     foreground: bool,
+    /// Where the mount in the background sends its messages: syslog's socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/dev/log")]
+    syslog: PathBuf,
     /// The half that serves the mount: started by the half that waits for it.
     #[arg(long, hide = true)]
     detached: bool,
@@ -41,14 +44,14 @@ pub(crate) fn run(args: &MountArgs) -> anyhow::Result<ExitCode> {
     let by_root = rustix::process::geteuid().is_root();
     let options = MountOptions::parse(&args.options.join(","), by_root).context("mount options")?;
     if args.foreground {
-        return serve::run(args, &options, || {
+        return serve::run(args, &options, |_| {
             eprintln!("oxsan: mounted on {}; Ctrl-C unmounts", args.dir.display());
             Ok(())
         });
     }
     if args.detached {
         let args = MountArgs { volume: daemon::volume_of_parent(&args.volume)?, ..args.clone() };
-        return serve::run(&args, &options, daemon::detach);
+        return serve::run(&args, &options, |name| daemon::detach(&args, name));
     }
     daemon::start(args)
 }

@@ -17,6 +17,9 @@ use crate::runtime::{self, Threads};
 use crate::signals::Signals;
 use crate::volume::{self, Access};
 
+/// What the table of mounts shows as the type.
+const FS_TYPE: &str = "fuse.ocfs2";
+
 /// How long the end may take: to take the mount away from its users, and to take leave of the target.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -24,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn run(
     args: &MountArgs,
     options: &MountOptions,
-    ready: impl FnOnce() -> anyhow::Result<()>,
+    ready: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = runtime::build(Threads::Cores)?;
     let outcome = runtime.block_on(async {
@@ -46,7 +49,7 @@ async fn serve(
     args: &MountArgs,
     options: &MountOptions,
     device: Arc<dyn BlockDevice>,
-    ready: impl FnOnce() -> anyhow::Result<()>,
+    ready: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let name = device.name().to_owned();
     let volume = Volume::open(device, ocfs2::OpenOptions::default()).await?;
@@ -57,11 +60,13 @@ async fn serve(
     volume.inode(volume.root()).await.context("the root directory")?;
     let mut signals = Signals::catch()?;
     let fs = Arc::new(VolumeFs::new(volume, options.acl));
-    let (mut mount, fuse) = Mount::new(&spec(shown(name), options), &args.dir)?;
+    let name = shown(name);
+    refuse_second(&args.dir)?;
+    let (mut mount, fuse) = Mount::new(&spec(name.clone(), options), &args.dir)?;
     let config = fs.config();
     let mut session = Session::start(fuse, fs, config, Handle::current())?;
     mount.raise_read_ahead();
-    ready()?;
+    ready(&name)?;
     let end = tokio::select! {
         biased;
         end = session.ended() => end,
@@ -81,10 +86,19 @@ async fn serve(
     }
 }
 
+/// A mount above another of ours hides it, which nobody wants who types the same command twice.
+fn refuse_second(dir: &Path) -> anyhow::Result<()> {
+    let there = ::mount::mounted_at(dir).context("reading /proc/self/mountinfo")?;
+    if let Some(there) = there.filter(|there| there.fs_type == FS_TYPE) {
+        bail!("{} is mounted already: {} is there; umount it first", dir.display(), there.source);
+    }
+    Ok(())
+}
+
 /// Ends the mount, in use or not: whoever asked wants this process gone.
 fn unmount(mount: &mut Mount) -> anyhow::Result<()> {
     if let Err(error) = mount.unmount() {
-        eprintln!("oxsan: {error:#}: taking it away from those who use it");
+        tracing::warn!(%error, "taking the mount away from those who use it");
         mount.unmount_forcibly()?;
     }
     Ok(())

@@ -5,3 +5,4 @@ mod files;
 mod find;
 mod mount;
 mod san;
+mod trouble;

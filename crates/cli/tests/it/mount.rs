@@ -37,13 +37,13 @@ impl Point {
         self.path().display().to_string()
     }
 
-    fn is_mounted(&self) -> bool {
+    pub(crate) fn is_mounted(&self) -> bool {
         let table = fs::read_to_string("/proc/self/mounts").expect("mounts");
         table.lines().any(|line| line.split(' ').nth(1) == Some(&self.text()))
     }
 
     /// Processes with this mount point among their arguments.
-    fn daemons(&self) -> Vec<String> {
+    pub(crate) fn daemons(&self) -> Vec<String> {
         let all = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
         let named = all.filter_map(|process| {
             let line = fs::read(process.path().join("cmdline")).ok()?;
@@ -59,7 +59,7 @@ impl Point {
         command.output().expect("oxsan")
     }
 
-    fn foreground(&self, image: &Path) -> Child {
+    pub(crate) fn foreground(&self, image: &Path) -> Child {
         // Whoever runs the tests may have SIGINT ignored, and a child inherits that.
         let child = Command::new("env")
             .args(["--default-signal=INT", OXSAN, "mount", "--foreground"])
@@ -73,7 +73,7 @@ impl Point {
     }
 
     /// Nothing of the mount is left: no entry in the table, no process.
-    fn nothing_left(&self) {
+    pub(crate) fn nothing_left(&self) {
         assert!(!self.is_mounted());
         until("the daemon is gone", || self.daemons().is_empty());
     }
@@ -105,7 +105,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill").success());
 }
 
-fn words(output: &Output) -> String {
+pub(crate) fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

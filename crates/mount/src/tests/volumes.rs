@@ -16,7 +16,7 @@ use crate::{Mount, MountSpec, Session, VolumeFs};
 /// A mounted volume; gone when dropped.
 struct Mounted {
     _mount: Mount,
-    _session: Session,
+    session: Session,
     dir: TempDir,
     _runtime: Runtime,
 }
@@ -48,7 +48,7 @@ fn mount(image: &Path) -> Option<Mounted> {
     let config = fs.config();
     let session = Session::start(device, fs, config, runtime.handle().clone()).expect("started");
     mount.raise_read_ahead();
-    Some(Mounted { _mount: mount, _session: session, dir, _runtime: runtime })
+    Some(Mounted { _mount: mount, session, dir, _runtime: runtime })
 }
 
 /// What the kernel shows of a volume, but for what a FUSE mount cannot.
@@ -98,6 +98,30 @@ fn survive(poke: &str, at: &str) {
     }
     assert_eq!(elsewhere(&seen.lines).len(), elsewhere(&whole).len(), "{}", poke.name);
     assert!(!seen.errors.is_empty() || seen.lines != whole, "{} is not seen at all", poke.name);
+}
+
+/// The table of references would grow with every file ever looked at if FORGET did not count right: names are looked
+/// up one by one, listed with their inodes, and given up by the kernel in batches.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test waits for the kernel")]
+fn what_the_kernel_forgets_is_forgotten() {
+    let Some(m) = mount(&fixtures::image("a")) else { return };
+    for _ in 0..3 {
+        let seen = of_tree(m.dir.path());
+        assert!(m.session.referenced() > seen.lines.len() / 2, "{}", m.session.referenced());
+        // Dentries and inodes that nobody uses; of all filesystems, which costs them a look at their caches.
+        for _ in 0..50 {
+            if m.session.referenced() == 0 {
+                break;
+            }
+            if fs::write("/proc/sys/vm/drop_caches", "2").is_err() {
+                eprintln!("skipped: caches cannot be dropped here");
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert_eq!(m.session.referenced(), 0);
+    }
 }
 
 macro_rules! survive_damage {
