@@ -8,6 +8,7 @@ use initiator::{ConnectError, InitiatorNameError, UrlError};
 use target::config::ConfigError;
 
 use crate::files::chain;
+use crate::foreign::ForeignError;
 use crate::log;
 
 /// Prints the error with its causes and its hint, and gives the exit status 1.
@@ -30,6 +31,7 @@ pub(crate) fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static
     let mount = || cause.downcast_ref::<MountError>().and_then(MountError::hint);
     let session = || cause.downcast_ref::<SessionError>().and_then(SessionError::hint);
     let option = || cause.downcast_ref::<OptionError>().and_then(OptionError::hint);
+    let foreign = || cause.downcast_ref::<ForeignError>().and_then(ForeignError::hint);
     let target = || cause.downcast_ref::<ConfigError>().and_then(ConfigError::hint);
     disk.or_else(url)
         .or_else(name)
@@ -39,5 +41,6 @@ pub(crate) fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static
         .or_else(mount)
         .or_else(session)
         .or_else(option)
+        .or_else(foreign)
         .or_else(target)
 }

@@ -4,6 +4,7 @@
 mod discover;
 mod failure;
 mod files;
+mod foreign;
 mod log;
 mod mount;
 mod perf;

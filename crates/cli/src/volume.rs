@@ -1,11 +1,15 @@
 //! Where a volume is: a file, a block device, or a LUN behind iSCSI.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use block::{BlockDevice, FileDevice, OpenOptions};
 use clap::Args;
 use initiator::{ChapEnv, IscsiDevice, NameSources, SessionOptions, VolumeUrl, find_initiator_name};
+use ocfs2::{OpenError, Volume};
+
+use crate::foreign;
 
 /// The volume of a command, and how to reach it.
 #[derive(Args, Clone, Debug)]
@@ -45,6 +49,20 @@ pub(crate) enum Access {
     Write,
 }
 
+/// Opens the filesystem on a device. Where there is none, the error says what is there.
+pub(crate) async fn open_filesystem(
+    device: &Arc<dyn BlockDevice>,
+    options: ocfs2::OpenOptions,
+) -> anyhow::Result<Volume> {
+    match Volume::open(Arc::clone(device), options).await {
+        Err(error @ OpenError::NoSuperblock { .. }) => match foreign::look(&**device).await {
+            Some(foreign) => Err(foreign.into()),
+            None => Err(error.into()),
+        },
+        result => Ok(result?),
+    }
+}
+
 /// Opens the volume. For a LUN this connects, logs in and looks at it; call [`BlockDevice::close`] at the end.
 pub(crate) async fn open(args: &VolumeArgs, access: Access) -> anyhow::Result<Arc<dyn BlockDevice>> {
     let read_only = access == Access::Read;
@@ -53,6 +71,13 @@ pub(crate) async fn open(args: &VolumeArgs, access: Access) -> anyhow::Result<Ar
         let options = SessionOptions { read_only, ..args.initiator.session_options()? };
         let device = IscsiDevice::open(&url, options).await;
         return Ok(Arc::new(device.with_context(|| url.to_string())?));
+    }
+    if let Some((scheme, _)) = args.volume.split_once("://")
+        && !Path::new(&args.volume).exists()
+    {
+        bail!(
+            "`{scheme}://` is not known here: a volume is a file, a block device, or iscsi://host/target/lun"
+        );
     }
     let options = OpenOptions { read_only, ..OpenOptions::default() };
     let device = FileDevice::open(&args.volume, options).context("opening the volume")?;

@@ -19,6 +19,15 @@ pub(crate) struct CatArgs {
     paths: Vec<std::ffi::OsString>,
 }
 
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("{0}")]
+    Volume(#[from] Error),
+    #[error("it is a directory: oxsan ls lists it, oxsan cp -r copies it")]
+    Directory,
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &CatArgs) -> anyhow::Result<ExitCode> {
     super::run(&args.files, async |volume, out| {
@@ -34,20 +43,23 @@ pub(crate) fn run(args: &CatArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes one file. The outer error is that of the output, the inner one that of the volume.
-async fn cat(volume: &Volume, path: &[u8], out: &mut Output) -> std::io::Result<Result<(), Error>> {
+async fn cat(volume: &Volume, path: &[u8], out: &mut Output) -> std::io::Result<Result<(), Refused>> {
     static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
     let inode = match volume.resolve(path, Follow::Last).await {
         Ok(inode) => inode,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => return Ok(Err(error.into())),
     };
+    if inode.is_dir() {
+        return Ok(Err(Refused::Directory));
+    }
     if let Err(error) = volume.read(&inode, 0, 0).await {
-        return Ok(Err(error));
+        return Ok(Err(error.into()));
     }
     let mut chunks = std::pin::pin!(volume.chunks(&inode, 0..inode.attr().size, CHUNK, DEPTH));
     while let Some(chunk) = chunks.next().await {
         let data = match chunk {
             Ok((_, data)) => data,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         for piece in data.pieces() {
             match piece {

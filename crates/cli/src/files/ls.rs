@@ -1,20 +1,31 @@
 //! `oxsan ls`: lists directories.
 
+mod columns;
+mod style;
+
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args};
-use ocfs2::{BlockNum, Error, FileType, Follow, Inode, Volume};
+use ocfs2::{Attr, BlockNum, Error, FileType, Follow, Inode, Volume};
 use serde_json::Value;
 
 use super::show::{Clock, Owners};
 use super::{FilesArgs, Output, Trouble, entry, path_bytes, show};
+use style::{Colours, When};
 
-/// Lists files and directories, one a line, sorted by name in byte order.
+/// Lists files and directories, as ls(1) does: sorted by name in byte order, in columns on a terminal, else one a line.
+///
+/// Exit status: 0, or 1 when something could not be read.
 #[derive(Args)]
 #[command(disable_help_flag = true)] // -h means sizes for people, as in ls(1)
+#[command(after_help = "Examples:
+  oxsan ls disk.img
+  oxsan ls -lh /dev/sdb1 /home
+  oxsan ls -lR --json 'iscsi://san/iqn.2026-01.org.example:disk/0' /etc")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of ls(1)")]
 pub(crate) struct LsArgs {
     #[command(flatten)]
@@ -55,6 +66,24 @@ pub(crate) struct LsArgs {
     /// The other way round
     #[arg(short, long)]
     reverse: bool,
+    /// Allocated space first, in units of 1024 bytes
+    #[arg(short, long = "size")]
+    space: bool,
+    /// A mark behind each name: / directory, * program, @ symlink, | pipe, = socket
+    #[arg(short = 'F', long)]
+    classify: bool,
+    /// One name a line
+    #[arg(short = '1')]
+    one: bool,
+    /// In columns, on a terminal or not
+    #[arg(short = 'C', overrides_with = "one")]
+    columns: bool,
+    /// Width of a line in columns
+    #[arg(short, long, value_name = "COLUMNS")]
+    width: Option<usize>,
+    /// When names are coloured
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", num_args = 0..=1, default_missing_value = "always", require_equals = true)]
+    color: When,
     /// Whole time stamps
     #[arg(long)]
     full_time: bool,
@@ -75,6 +104,8 @@ struct Line {
     ino: BlockNum,
     /// The inode and its target, where they were wanted.
     inode: Option<(Inode, Option<Vec<u8>>)>,
+    /// It has an ACL beyond its mode; looked at where modes are shown.
+    has_acl: bool,
 }
 
 struct Lister<'a> {
@@ -83,6 +114,7 @@ struct Lister<'a> {
     out: &'a mut Output,
     clock: Clock,
     owners: Owners,
+    colours: Option<Colours>,
     trouble: Trouble,
     /// Directories listed already: a loop of directories ends.
     seen: BTreeSet<BlockNum>,
@@ -92,12 +124,14 @@ struct Lister<'a> {
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs) -> anyhow::Result<ExitCode> {
     super::run(&args.files, async |volume, out| {
+        let colours = Colours::of(args.color, out.is_terminal()).filter(|_| !args.json);
         let mut lister = Lister {
             args,
             volume,
             out,
             clock: Clock::here(),
             owners: Owners::here(args.numeric),
+            colours,
             trouble: Trouble::default(),
             seen: BTreeSet::new(),
             blank: false,
@@ -110,8 +144,7 @@ pub(crate) fn run(args: &LsArgs) -> anyhow::Result<ExitCode> {
 impl Lister<'_> {
     async fn run(&mut self) -> io::Result<()> {
         let (mut files, mut dirs) = (Vec::new(), Vec::new());
-        let long = self.args.long || self.args.full_time;
-        let follow = if long || self.args.directory { Follow::NotLast } else { Follow::Last };
+        let follow = if self.is_long() || self.args.directory { Follow::NotLast } else { Follow::Last };
         for path in &self.args.paths {
             let path = path_bytes(path);
             match self.volume.resolve(path, follow).await {
@@ -120,7 +153,8 @@ impl Lister<'_> {
                     let target = self.target(path, &inode).await;
                     let ino = inode.ino();
                     let (name, path) = (path.to_vec(), path.to_vec());
-                    files.push(Line { name, path, ino, inode: Some((inode, target)) });
+                    let has_acl = self.has_acl(&path, &inode).await;
+                    files.push(Line { name, path, ino, inode: Some((inode, target)), has_acl });
                 }
                 Err(error) => self.trouble.report(path, &error),
             }
@@ -129,7 +163,7 @@ impl Lister<'_> {
         self.print(&mut files)?;
         let headed = self.args.recursive || self.args.paths.len() > 1;
         // The next directory is at the end.
-        dirs.reverse();
+        dirs.sort_by(|a, b| self.order((&b.0, Some(b.1.attr())), (&a.0, Some(a.1.attr()))));
         while let Some((path, dir)) = dirs.pop() {
             self.dir(path, &dir, headed, &mut dirs).await?;
         }
@@ -157,10 +191,11 @@ impl Lister<'_> {
             self.out.name(&path)?;
             writeln!(self.out, ":")?;
         }
-        if self.args.long && !json {
+        if (self.is_long() || self.args.space) && !json {
             let sectors: u64 =
                 lines.iter().filter_map(|line| line.inode.as_ref()).map(|i| i.0.attr().blocks).sum();
-            let total = if self.args.human { show::human(sectors * 512) } else { (sectors / 2).to_string() };
+            let total =
+                if self.args.human { show::human(sectors * 512) } else { sectors.div_ceil(2).to_string() };
             writeln!(self.out, "total {total}")?;
         }
         self.print(&mut lines)?;
@@ -189,7 +224,8 @@ impl Lister<'_> {
                         let shown = !hidden || self.args.all || self.args.almost_all && !name.is_dot();
                         if shown {
                             let path = join(path, &name.name);
-                            lines.push(Line { name: name.name, path, ino: name.ino, inode: None });
+                            let (ino, name) = (name.ino, name.name);
+                            lines.push(Line { name, path, ino, inode: None, has_acl: false });
                         }
                     }
                 }
@@ -199,8 +235,7 @@ impl Lister<'_> {
                 }
             }
         }
-        let args = self.args;
-        if args.long || args.full_time || args.recursive || args.json || args.by_time || args.by_size {
+        if self.wants_inodes() {
             self.add_inodes(&mut lines).await;
         }
         lines
@@ -213,10 +248,25 @@ impl Lister<'_> {
                 match self.volume.inode(line.ino).await {
                     Ok(inode) => {
                         let target = self.target(&line.path, &inode).await;
+                        line.has_acl = self.has_acl(&line.path, &inode).await;
                         line.inode = Some((inode, target));
                     }
                     Err(error) => self.trouble.report(&line.path, &error),
                 }
+            }
+        }
+    }
+
+    /// Whether a plus stands behind the mode.
+    async fn has_acl(&mut self, path: &[u8], inode: &Inode) -> bool {
+        if !self.is_long() || self.args.json {
+            return false;
+        }
+        match self.volume.xattrs(inode).await {
+            Ok(all) => all.iter().any(|xattr| xattr.name().starts_with(b"system.posix_acl_")),
+            Err(error) => {
+                self.trouble.report(path, &error);
+                false
             }
         }
     }
@@ -235,44 +285,99 @@ impl Lister<'_> {
     }
 
     fn print(&mut self, lines: &mut [Line]) -> io::Result<()> {
-        lines.sort_by(|a, b| {
-            let attr = |line: &Line| line.inode.as_ref().map(|inode| *inode.0.attr());
-            let order = match (attr(a), attr(b)) {
-                (Some(a), Some(b)) if self.args.by_time => b.mtime.cmp(&a.mtime),
-                (Some(a), Some(b)) if self.args.by_size => b.size.cmp(&a.size),
-                _ => std::cmp::Ordering::Equal,
-            };
-            let order = order.then_with(|| a.name.cmp(&b.name));
-            if self.args.reverse { order.reverse() } else { order }
-        });
-        let cells: Vec<[String; 7]> = lines.iter().map(|line| self.cells(line)).collect();
-        let mut widths = [0; 7];
-        for row in &cells {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.len().max(*width);
+        lines.sort_by(|a, b| self.order((&a.name, a.attr()), (&b.name, b.attr())));
+        if self.args.json {
+            return self.print_json(lines);
+        }
+        if self.is_long() { self.print_long(lines) } else { self.print_short(lines) }
+    }
+
+    /// Which of two comes first: a name, and what is known of it.
+    fn order(&self, a: (&[u8], Option<&Attr>), b: (&[u8], Option<&Attr>)) -> Ordering {
+        let order = match (a.1, b.1) {
+            (Some(a), Some(b)) if self.args.by_time => b.mtime.cmp(&a.mtime),
+            (Some(a), Some(b)) if self.args.by_size => b.size.cmp(&a.size),
+            _ => Ordering::Equal,
+        };
+        let order = order.then_with(|| a.0.cmp(b.0));
+        if self.args.reverse { order.reverse() } else { order }
+    }
+
+    fn is_long(&self) -> bool {
+        self.args.long || self.args.full_time || self.args.numeric
+    }
+
+    /// Whether what is shown is more than names and numbers.
+    fn wants_inodes(&self) -> bool {
+        let args = self.args;
+        let shown = self.is_long() || args.json || args.space || args.classify || self.colours.is_some();
+        shown || args.recursive || args.by_time || args.by_size
+    }
+
+    fn print_json(&mut self, lines: &[Line]) -> io::Result<()> {
+        for line in lines {
+            if let Some((inode, target)) = &line.inode {
+                let object = entry::object(&line.path, inode, target.as_deref());
+                writeln!(self.out, "{}", Value::Object(object))?;
             }
         }
-        for (line, row) in lines.iter().zip(&cells) {
-            if self.args.json {
-                if let Some((inode, target)) = &line.inode {
-                    let object = entry::object(&line.path, inode, target.as_deref());
-                    writeln!(self.out, "{}", Value::Object(object))?;
-                }
-                continue;
+        Ok(())
+    }
+
+    /// Names, in columns or one a line, with number and space before them where wanted.
+    fn print_short(&mut self, lines: &[Line]) -> io::Result<()> {
+        let before: Vec<[String; 2]> = lines.iter().map(|line| self.numbers(line)).collect();
+        let widest = widths(&before);
+        let before: Vec<String> = before.iter().map(|cells| right(cells, &widest)).collect();
+        let args = self.args;
+        if args.one || !(args.columns || self.out.is_terminal()) {
+            for (line, before) in lines.iter().zip(&before) {
+                write!(self.out, "{before}")?;
+                self.name(line, true)?;
+                writeln!(self.out)?;
             }
-            for (n, (cell, width)) in row.iter().zip(widths).enumerate().filter(|(_, (_, width))| *width > 0)
-            {
-                // Owner and group are flush left, as in ls(1); mode and time have one width.
-                if matches!(n, 3 | 4) {
-                    write!(self.out, "{cell:<width$} ")?
-                } else {
-                    write!(self.out, "{cell:>width$} ")?
-                }
+            return Ok(());
+        }
+        let width = |line: &Line| {
+            let mark = if args.classify { line.attr().map_or("", style::mark) } else { "" };
+            show::width(&line.name) + mark.len()
+        };
+        let all: Vec<usize> =
+            lines.iter().zip(&before).map(|(line, before)| before.len() + width(line)).collect();
+        for row in columns::rows(&all, args.width.unwrap_or_else(|| self.out.width())) {
+            for (number, blanks) in row {
+                write!(self.out, "{}", before[number])?;
+                self.name(&lines[number], true)?;
+                write!(self.out, "{:blanks$}", "")?;
             }
-            self.out.name(&line.name)?;
-            if self.args.long
-                && let Some((_, Some(target))) = &line.inode
-            {
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    fn print_long(&mut self, lines: &[Line]) -> io::Result<()> {
+        let devices = lines.iter().filter_map(Line::attr).filter(|attr| is_device(attr));
+        let digits = |number: u32| number.to_string().len();
+        let (major, minor) = devices.fold((0, 0), |(major, minor), attr| {
+            (major.max(digits(attr.rdev.0)), minor.max(digits(attr.rdev.1)))
+        });
+        let before: Vec<[String; 2]> = lines.iter().map(|line| self.numbers(line)).collect();
+        let cells: Vec<[String; 6]> = lines.iter().map(|line| self.cells(line, major, minor)).collect();
+        let (before_widths, widths) = (widths(&before), widths(&cells));
+        let any_acl = lines.iter().any(|line| line.has_acl);
+        for ((line, before), [mode, links, user, group, size, time]) in lines.iter().zip(&before).zip(&cells)
+        {
+            let [_, a, b, c, d, e] = widths;
+            write!(self.out, "{}", right(before, &before_widths))?;
+            let plus = match (line.has_acl, any_acl) {
+                (true, _) => "+",
+                (false, true) => " ",
+                (false, false) => "",
+            };
+            let (user, group) = (owner(user, b), owner(group, c));
+            write!(self.out, "{mode}{plus} {links:>a$} {user} {group} {size:>d$} {time:>e$} ")?;
+            self.name(line, line.attr().is_none_or(|attr| attr.kind != FileType::Symlink))?;
+            if let Some((_, Some(target))) = &line.inode {
                 write!(self.out, " -> ")?;
                 self.out.name(target)?;
             }
@@ -281,41 +386,84 @@ impl Lister<'_> {
         Ok(())
     }
 
-    /// Inode, mode, links, owner, group, size, time: empty where not wanted.
-    fn cells(&self, line: &Line) -> [String; 7] {
-        let ino = if self.args.inode { line.ino.to_string() } else { String::new() };
-        if !self.args.long && !self.args.full_time || self.args.json {
-            return [
-                ino,
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-            ];
-        }
-        let Some((inode, _)) = &line.inode else {
-            return [ino, "??????????".into(), "?".into(), "?".into(), "?".into(), "?".into(), "?".into()];
+    /// A name with its colour and its mark.
+    fn name(&mut self, line: &Line, marked: bool) -> io::Result<()> {
+        let attr = line.attr();
+        let colour = match (&self.colours, attr) {
+            (Some(colours), Some(attr)) => colours.before(&line.name, attr),
+            _ => String::new(),
         };
-        let attr = inode.attr();
-        let size = match attr.kind {
-            FileType::CharDevice | FileType::BlockDevice => format!("{}, {}", attr.rdev.0, attr.rdev.1),
+        write!(self.out, "{colour}")?;
+        self.out.name(&line.name)?;
+        if !colour.is_empty() {
+            write!(self.out, "\x1b[0m")?;
+        }
+        if self.args.classify && marked {
+            write!(self.out, "{}", attr.map_or("", style::mark))?;
+        }
+        Ok(())
+    }
+
+    /// The inode's number and its space: empty where not wanted.
+    fn numbers(&self, line: &Line) -> [String; 2] {
+        let ino = if self.args.inode { line.ino.to_string() } else { String::new() };
+        let space = match line.attr() {
+            _ if !self.args.space => String::new(),
+            None => "?".into(),
+            Some(attr) if self.args.human => show::human(attr.blocks * 512),
+            Some(attr) => attr.blocks.div_ceil(2).to_string(),
+        };
+        [ino, space]
+    }
+
+    /// Mode, links, owner, group, size, time.
+    fn cells(&self, line: &Line, major: usize, minor: usize) -> [String; 6] {
+        let Some(attr) = line.attr() else {
+            return ["??????????", "?", "?", "?", "?", "?"].map(str::to_owned);
+        };
+        let size = match attr.rdev {
+            (a, b) if is_device(attr) => format!("{a:>major$}, {b:>minor$}"),
             _ if self.args.human => show::human(attr.size),
             _ => attr.size.to_string(),
         };
         let time =
             if self.args.full_time { self.clock.full(attr.mtime) } else { self.clock.short(attr.mtime) };
-        [
-            ino,
-            show::mode(attr.kind, attr.perm),
-            attr.nlink.to_string(),
-            self.owners.user(attr.uid),
-            self.owners.group(attr.gid),
-            size,
-            time,
-        ]
+        let (user, group) = (self.owners.user(attr.uid), self.owners.group(attr.gid));
+        [show::mode(attr.kind, attr.perm), attr.nlink.to_string(), user, group, size, time]
     }
+}
+
+impl Line {
+    fn attr(&self) -> Option<&Attr> {
+        self.inode.as_ref().map(|(inode, _)| inode.attr())
+    }
+}
+
+fn is_device(attr: &Attr) -> bool {
+    matches!(attr.kind, FileType::CharDevice | FileType::BlockDevice)
+}
+
+/// Names are flush left, numbers flush right.
+fn owner(owner: &str, width: usize) -> String {
+    let number = owner.bytes().all(|byte| byte.is_ascii_digit());
+    if number { format!("{owner:>width$}") } else { format!("{owner:<width$}") }
+}
+
+/// The widest cell of each column.
+fn widths<const N: usize>(rows: &[[String; N]]) -> [usize; N] {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+/// Cells flush right, a blank behind each; columns without any are left out.
+fn right(cells: &[String; 2], widths: &[usize; 2]) -> String {
+    let shown = cells.iter().zip(widths).filter(|(_, width)| **width > 0);
+    shown.map(|(cell, width)| format!("{cell:>width$} ")).collect()
 }
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {

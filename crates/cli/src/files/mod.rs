@@ -105,7 +105,7 @@ pub(crate) fn run_on(
     runtime::build(threads)?.block_on(async {
         let device = volume::open(&args.volume, Access::Read).await?;
         let options = OpenOptions { replay: !args.no_replay, ..OpenOptions::default() };
-        let volume = Volume::open(device.clone(), options).await?;
+        let volume = volume::open_filesystem(&device, options).await?;
         for warning in volume.warnings() {
             eprintln!("oxsan: warning: {}", show::chain(warning));
         }

@@ -19,6 +19,18 @@ impl Output {
         Self { terminal: out.is_terminal(), out: BufWriter::with_capacity(BUFFER, out) }
     }
 
+    /// Whether a person sees it at once.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Characters on a line: the terminal's, those of `COLUMNS`, or 80.
+    pub(crate) fn width(&self) -> usize {
+        let told = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+        let seen = || rustix::termios::tcgetwinsize(self.out.get_ref()).ok().map(|size| size.ws_col.into());
+        told.or_else(seen).filter(|width| *width > 0).unwrap_or(80)
+    }
+
     /// A name, with what would upset a terminal shown as `?` on one; elsewhere as it is.
     pub(crate) fn name(&mut self, name: &[u8]) -> io::Result<()> {
         if !self.terminal {

@@ -183,6 +183,13 @@ fn number(names: &BTreeMap<u32, String>, name: &str) -> Option<u32> {
     names.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
 }
 
+/// Characters that a name takes on a terminal.
+pub(crate) fn width(name: &[u8]) -> usize {
+    // What is shown as `?` has no width of its own.
+    let width = |c: char| unicode_width::UnicodeWidthChar::width(c).unwrap_or(1);
+    String::from_utf8_lossy(name).chars().map(width).sum()
+}
+
 /// A size as `ls -h` and `df -h` have it: `512`, `1.5K`, `12G`, rounded up.
 pub(crate) fn human(bytes: u64) -> String {
     if bytes < 1024 {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use ::mount::{Mount, MountOptions, MountSpec, Session, SessionEnd, VolumeFs};
 use anyhow::{Context as _, bail};
 use block::BlockDevice;
-use ocfs2::Volume;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -52,7 +51,7 @@ async fn serve(
     ready: impl FnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let name = device.name().to_owned();
-    let volume = Volume::open(device, ocfs2::OpenOptions::default()).await?;
+    let volume = volume::open_filesystem(&device, ocfs2::OpenOptions::default()).await?;
     for warning in volume.warnings() {
         eprintln!("oxsan: {name}: {warning}");
     }

@@ -3,6 +3,7 @@
 mod cp;
 mod files;
 mod find;
+mod ls;
 mod mount;
 mod san;
 mod trouble;

@@ -105,7 +105,7 @@ fn survive(poke: &str, at: &str) {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test waits for the kernel")]
 fn what_the_kernel_forgets_is_forgotten() {
-    let Some(m) = mount(&fixtures::image("a")) else { return };
+    let Some(m) = mount(&fixtures::image("c")) else { return };
     for _ in 0..3 {
         let seen = of_tree(m.dir.path());
         assert!(m.session.referenced() > seen.lines.len() / 2, "{}", m.session.referenced());

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CopyError {
     /// It cannot be read.
-    #[error(transparent)]
+    #[error("{0}")]
     Volume(#[from] ocfs2::Error),
     /// It cannot be written.
     #[error("{what} {}", path.display())]
