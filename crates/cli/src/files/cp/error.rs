@@ -54,7 +54,7 @@ impl CopyError {
     /// Whether every other file would fail in the same way.
     pub(super) fn ends_all(&self) -> bool {
         match self {
-            Self::Volume(error) => matches!(error, ocfs2::Error::Device(BlockError::Unreachable { .. })),
+            Self::Volume(ocfs2::Error::Device(error)) => matches!(**error, BlockError::Unreachable { .. }),
             Self::Here { source, .. } => {
                 use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
                 matches!(source.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
