@@ -24,7 +24,9 @@ pub struct StatFs {
 }
 
 impl Volume {
-    /// Counts of the global bitmap. Windows that slots hold for themselves count as used, as in the kernel.
+    /// Counts of the global bitmap. Windows that slots hold for themselves count as used, as in the kernel. So does
+    /// what a dirty volume has in its orphan directories and truncate logs: a kernel frees that by and by after its
+    /// recovery, by writing; here nothing is written.
     ///
     /// # Errors
     /// When the global bitmap's inode cannot be read.
