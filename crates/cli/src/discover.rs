@@ -12,8 +12,14 @@ use serde::Serialize;
 use crate::runtime::{self, Threads};
 use crate::volume::InitiatorArgs;
 
-/// Asks a portal for its targets, and prints a line `ADDRESS:PORT,GROUP TARGET` for each way to each.
+/// Ask an iSCSI portal for its targets.
+///
+/// Prints a line "ADDRESS:PORT,GROUP TARGET" for each way to each. A volume's URL is made of both:
+/// iscsi://ADDRESS:PORT/TARGET/LUN
 #[derive(Args)]
+#[command(after_help = "Examples:
+  oxsan discover san.example.org
+  LIBISCSI_CHAP_USERNAME=me LIBISCSI_CHAP_PASSWORD=secret oxsan discover --json 192.0.2.7:3260")]
 pub(crate) struct DiscoverArgs {
     /// The portal; the port is 3260 unless named. CHAP names and secrets come from LIBISCSI_CHAP_USERNAME,
     /// LIBISCSI_CHAP_PASSWORD and their _TARGET_ pair.

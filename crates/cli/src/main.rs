@@ -20,40 +20,43 @@ use clap::{Parser, Subcommand};
 
 /// Many hosts, one LUN, one filesystem, no kernel module.
 #[derive(Parser)]
-#[command(name = "oxsan", version, max_term_width = 100)]
+#[command(name = "oxsan", version, max_term_width = 100, after_help = COMMON)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// Each one's help is at its arguments, unless it is here.
 #[derive(Subcommand)]
 enum Command {
-    /// Ask an iSCSI portal for its targets.
     Discover(discover::DiscoverArgs),
-    /// Write files to standard output.
     Cat(files::cat::CatArgs),
-    /// Copy files and trees out of a volume.
     Cp(files::cp::CpArgs),
-    /// Show how full a volume is.
     Df(files::df::DfArgs),
-    /// Find files by name, type, size and more.
     Find(files::find::FindArgs),
-    /// Show what a volume is: superblock, features, slots, journals.
     Info(files::info::InfoArgs),
-    /// List directories.
     Ls(files::ls::LsArgs),
-    /// Print a JSON line for each file: attributes, checksum, extents, extended attributes.
     Manifest(files::manifest::ManifestArgs),
-    /// Mount a volume, read-only, through FUSE.
     Mount(mount::MountArgs),
     /// Load a LUN, block device or file and measure it.
     Perf(perf::PerfArgs),
-    /// Show all that is known of files.
     Stat(files::stat::StatArgs),
     /// Be an iSCSI target.
     #[command(subcommand)]
     Target(target::TargetCommand),
 }
+
+/// What holds for all commands.
+const COMMON: &str = "A VOLUME is a file, a block device, or a LUN behind iSCSI:
+  disk.img, /dev/sdb1, iscsi://[user%secret@]host[:port][,host2[:port]...]/target-name/lun
+Paths on a volume are counted from its root, with a slash before them or not.
+
+Environment:
+  LIBISCSI_CHAP_USERNAME, LIBISCSI_CHAP_PASSWORD  CHAP name and secret, better kept here than in a URL
+  OXSAN_LOG  what is told on standard error: warn (the default), debug, initiator=trace ...
+  TZ, LS_COLORS, NO_COLOR, COLUMNS  as everywhere
+
+Exit status: 0; 1 when something failed, in part or as a whole; 2 for a wrong command line.";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -9,8 +9,13 @@ use ocfs2::{Error, Follow, Piece, Volume};
 
 use super::{CHUNK, DEPTH, FilesArgs, Output, Trouble};
 
-/// Writes files to standard output, one after the other.
+/// Write files to standard output.
+///
+/// One after the other; holes become zeroes. Exit status: 0, or 1 when one of them could not be read.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  oxsan cat disk.img /etc/fstab
+  oxsan cat /dev/sdb1 /var/log/syslog | tail")]
 pub(crate) struct CatArgs {
     #[command(flatten)]
     files: FilesArgs,

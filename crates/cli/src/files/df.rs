@@ -8,8 +8,13 @@ use serde_json::json;
 
 use super::{FilesArgs, show};
 
-/// Shows the size of the volume and what of it is used.
+/// Show how full a volume is.
+///
+/// As df(1) does, in units of 1024 bytes. --json has bytes.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  oxsan df -h disk.img
+  oxsan df --json /dev/sdb1")]
 #[command(disable_help_flag = true)] // -h means sizes for people, as in df(1)
 pub(crate) struct DfArgs {
     #[command(flatten)]

@@ -45,7 +45,7 @@ const EXAMPLES: &str = "Examples:
   oxsan find /dev/sdb1 /home -size +100M -printf '%s %p\\n'
   oxsan find disk.img /var -path /var/cache -prune -o -type f -perm /022 -print0";
 
-/// The arguments of `oxsan find`.
+/// Find files by name, type, size, time and more.
 #[derive(Args)]
 #[command(long_about = ABOUT, after_long_help = EXAMPLES)]
 pub(crate) struct FindArgs {

@@ -10,8 +10,13 @@ use serde_json::{Value, json};
 use super::show::{self, Clock};
 use super::{FilesArgs, Output};
 
-/// Shows the superblock, the features, the node slots and their journals.
+/// Show what a volume is: superblock, features, slots, journals.
+///
+/// A slot that a node uses does not say that the node lives: its heartbeat does.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  oxsan info disk.img
+  oxsan info --json 'iscsi://san/iqn.2026-01.org.example:disk/0'")]
 pub(crate) struct InfoArgs {
     #[command(flatten)]
     files: FilesArgs,

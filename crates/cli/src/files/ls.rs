@@ -17,7 +17,9 @@ use super::show::{Clock, Owners};
 use super::{FilesArgs, Output, Trouble, entry, path_bytes, show};
 use style::{Colours, When};
 
-/// Lists files and directories, as ls(1) does: sorted by name in byte order, in columns on a terminal, else one a line.
+/// List files and directories.
+///
+/// As ls(1) does: sorted by name in byte order, in columns on a terminal, else one a line.
 ///
 /// Exit status: 0, or 1 when something could not be read.
 #[derive(Args)]

@@ -16,7 +16,10 @@ use crate::runtime::Threads;
 /// Jobs made before their turn comes: enough for many cores and for what waits on a network, at 2 MiB each.
 const JOBS: usize = 12;
 
-/// Prints a JSON line for each file: attributes, checksum, extents, extended attributes.
+/// Print a JSON line for each file: attributes, checksum, extents, extended attributes.
+///
+/// Depth first, names in byte order: two manifests of the same files are the same text. Exit status: 0, or 1 when
+/// something could not be read.
 #[derive(Args)]
 pub(crate) struct ManifestArgs {
     #[command(flatten)]

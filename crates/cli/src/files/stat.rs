@@ -11,8 +11,15 @@ use serde_json::{Map, Value, json};
 use super::show::{Clock, Owners};
 use super::{FilesArgs, Output, Trouble, entry, path_bytes, show};
 
-/// Shows the attributes, extents and extended attributes of files.
+/// Show all that is known of files.
+///
+/// Attributes, extents and extended attributes. Sizes are bytes, blocks 512 bytes. Exit status: 0, or 1 when one of
+/// the files could not be read.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  oxsan stat disk.img /etc/passwd
+  oxsan stat --extents /dev/sdb1 /var/lib/database
+  oxsan stat --json disk.img /etc/passwd | jq .xattrs")]
 pub(crate) struct StatArgs {
     #[command(flatten)]
     files: FilesArgs,

@@ -13,11 +13,15 @@ use clap::Args;
 
 use crate::volume::VolumeArgs;
 
-/// Mounts a volume, read-only, through FUSE.
+/// Mount a volume, read-only, through FUSE.
 ///
-/// Returns when the mount is ready; umount DIR (as a user: fusermount3 -u DIR) ends it. As root everybody may use the
+/// Returns when the mount is ready, with exit status 0, or when it failed, with 1; umount DIR (as a user: fusermount3 -u DIR) ends it. As root everybody may use the
 /// mount; as a user only that user, unless -o allow_other and /etc/fuse.conf say otherwise.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  oxsan mount disk.img /mnt
+  oxsan mount -o ro,nocluster /dev/sdb1 /mnt      no other node has it mounted
+  oxsan mount --foreground 'iscsi://san/iqn.2026-01.org.example:disk/0' /mnt")]
 pub(crate) struct MountArgs {
     #[command(flatten)]
     volume: VolumeArgs,

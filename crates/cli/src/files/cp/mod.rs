@@ -30,7 +30,10 @@ use place::{OpenDir, refuse_directory};
 use progress::Progress;
 use total::Total;
 
-/// Copies files and trees out of a volume, with holes, times, modes, and owners and xattrs where permitted.
+/// Copy files and trees out of a volume.
+///
+/// Holes, times, modes, symlinks and hard links are kept, and owners, devices, ACLs and extended attributes as far as
+/// the user may and the destination can.
 ///
 /// A file is copied under a name of its own (.oxsan-part-…) beside its destination and renamed when it is whole. Run
 /// the same command again after an interruption: files of the same size and modification time are skipped, and a
