@@ -21,6 +21,8 @@ mod data;
 mod error;
 mod fs;
 mod fusermount;
+#[doc(hidden)]
+pub mod fuzz_bodies;
 mod inflight;
 mod ioctl;
 mod listing;

@@ -3,7 +3,7 @@
 use crate::metadata;
 use crate::step::sh;
 use anyhow::{Context, Result, ensure};
-use std::collections::BTreeMap;
+use fuzzing::{TARGETS, Target};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,51 +16,67 @@ const FLAGS: &str = "--cfg fuzzing -C passes=sancov-module -C llvm-args=-sanitiz
 /// Builds the targets and runs those that `only` names (all when empty) for `seconds` each, from where the last run
 /// left its corpus. An input that fails is left in `fuzz/artifacts`.
 pub(crate) fn run(only: &[String], seconds: u64) -> Result<()> {
-    let target = metadata::target_dir(&metadata::load()?)?.join("fuzz");
+    let chosen = choose(only)?;
     let triple = host_triple()?;
+    let built = metadata::target_dir(&metadata::load()?)?.join("fuzz");
+    println!("== building the fuzz targets (some minutes, the first time)");
     sh(Command::new(metadata::cargo())
         .args(["build", "--release", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--target", &triple])
-        .env("CARGO_TARGET_DIR", &target)
+        .env("CARGO_TARGET_DIR", &built)
         .env("RUSTFLAGS", FLAGS))?;
     let mut failed = Vec::new();
-    for name in targets()? {
-        if !only.is_empty() && !only.contains(&name) {
-            continue;
-        }
-        println!("== fuzz {name}, {seconds} s");
-        let corpus = Path::new("fuzz/corpus").join(&name);
-        let artifacts = Path::new("fuzz/artifacts").join(&name);
-        for dir in [&corpus, &artifacts] {
-            fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-        }
-        seed(&name, &corpus)?;
-        let run = sh(Command::new(target.join(&triple).join("release").join(&name))
-            .arg(&corpus)
-            .arg(format!("-max_total_time={seconds}"))
-            .arg(format!("-artifact_prefix={}/", artifacts.display()))
-            .args([
-                "-max_len=70000",
-                "-rss_limit_mb=1024",
-                "-timeout=10",
-                "-verbosity=0",
-                "-print_final_stats=1",
-            ]));
-        if run.is_err() {
-            failed.push(name);
+    for target in chosen {
+        println!("== fuzz {}, {seconds} s", target.name);
+        if let Err(error) = one(&target, &built.join(&triple).join("release").join(target.name), seconds) {
+            println!("{}: {error:#}", target.name);
+            failed.push(target.name);
         }
     }
     ensure!(failed.is_empty(), "inputs that fail are in fuzz/artifacts: {}", failed.join(", "));
     Ok(())
 }
 
-fn targets() -> Result<Vec<String>> {
-    let mut names: Vec<String> = fs::read_dir("fuzz/fuzz_targets")
-        .context("reading fuzz/fuzz_targets")?
-        .flatten()
-        .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
-        .collect();
-    names.sort();
-    Ok(names)
+fn choose(only: &[String]) -> Result<Vec<Target>> {
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+    for name in only {
+        ensure!(names.contains(&name.as_str()), "no fuzz target `{name}`; there are {}", names.join(", "));
+    }
+    let chosen = |target: &&Target| only.is_empty() || only.iter().any(|name| name == target.name);
+    Ok(TARGETS.iter().filter(chosen).copied().collect())
+}
+
+/// Runs one target over its seeds and what earlier runs found. libFuzzer's words go into a file; the end of it is
+/// shown when an input fails, else the few numbers that say how far it got.
+fn one(target: &Target, program: &Path, seconds: u64) -> Result<()> {
+    let corpus = Path::new("fuzz/corpus").join(target.name);
+    let seeds = Path::new("fuzz/seeds").join(target.name);
+    let artifacts = Path::new("fuzz/artifacts").join(target.name);
+    for dir in [&corpus, &seeds, &artifacts] {
+        fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+    }
+    for (number, seed) in (target.seeds)().iter().enumerate() {
+        let path = seeds.join(format!("{number:04}"));
+        fs::write(&path, seed).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let log = artifacts.join("log");
+    let words = fs::File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+    let run = sh(Command::new(program)
+        .args([&corpus, &seeds])
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args(["-max_len=70000", "-rss_limit_mb=1024", "-timeout=10", "-print_final_stats=1"])
+        .stderr(words));
+    let text = String::from_utf8_lossy(&fs::read(&log).context("reading what libFuzzer said")?).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    match &run {
+        Ok(()) => {
+            let covered = lines.iter().rfind(|line| line.contains(" cov: "));
+            let stats = lines.iter().filter(|line| line.starts_with("stat::"));
+            covered.into_iter().chain(stats).for_each(|line| println!("  {line}"));
+        }
+        Err(_) => lines[lines.len().saturating_sub(40)..].iter().for_each(|line| println!("  {line}")),
+    }
+    run
 }
 
 fn host_triple() -> Result<String> {
@@ -70,50 +86,4 @@ fn host_triple() -> Result<String> {
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
         .context("rustc names no host")
-}
-
-/// Something real to begin with.
-fn seed(name: &str, corpus: &Path) -> Result<()> {
-    match name {
-        "block" => seed_blocks(corpus),
-        "text" => {
-            let text = b"\0InitiatorName=iqn.2026-01.a:b\0SessionType=Normal\0HeaderDigest=CRC32C,None\0\
-                         MaxRecvDataSegmentLength=262144\0InitialR2T=No\0ErrorRecoveryLevel=0\0";
-            write(&corpus.join("seed-login"), text)
-        }
-        "url" => {
-            write(&corpus.join("seed-url"), b"iscsi://a%b@10.0.0.1:3260,[::1]/iqn.2026-01.a:b/1?auth=md5")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Some blocks of each signature, behind the four bytes by which the target's body chooses geometry and kind.
-fn seed_blocks(corpus: &Path) -> Result<()> {
-    // Where a kind's index stands among the kinds of the body.
-    let signatures: [&[u8]; 9] = [
-        b"OCFSV2", b"INODE01", b"EXBLK01", b"GROUP01", b"DIRTRL1", b"DXDIR01", b"DXLEAF1", b"XATTR01",
-        b"REFCNT1",
-    ];
-    for (volume, block_size, shape) in [("c", 512, 0_u8), ("a", 4096, 3)] {
-        let image = fs::read(fixtures::image(volume)).context("reading a fixture")?;
-        let mut taken = BTreeMap::<usize, usize>::new();
-        for (number, block) in image.chunks_exact(block_size).enumerate() {
-            let trailer = block_size - 64;
-            let kind =
-                signatures.iter().position(|s| block.starts_with(s) || block[trailer..].starts_with(s));
-            let Some(kind) = kind else { continue };
-            let count = taken.entry(kind).or_default();
-            if *count < 12 {
-                *count += 1;
-                let head = [shape, 0xff, u8::try_from(kind)?, 1];
-                write(&corpus.join(format!("seed-{volume}-{number}")), &[&head, block].concat())?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
 }

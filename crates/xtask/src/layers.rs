@@ -19,7 +19,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Beside the stack: may use anything, and nothing but each other may use them.
-const BESIDE: &[&str] = &["lab", "bench", "xtask", "fixtures"];
+const BESIDE: &[&str] = &["lab", "bench", "xtask", "fixtures", "fuzzing"];
 
 /// Test data that any crate's tests may use.
 const TEST_ONLY: &str = "fixtures";

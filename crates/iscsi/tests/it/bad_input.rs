@@ -1,6 +1,7 @@
 //! Bytes that no honest peer sends: never a panic, never a hang, an error that names PDU and field or key.
 
 use bytes::Bytes;
+use fixtures::Random;
 use iscsi::pdu::{Bhs, FINAL, IMMEDIATE, Opcode, RawLoginRequest, RawNopOut, RawScsiCommand, RawSnack};
 use iscsi::text::{DigestPolicy, Settings};
 use iscsi::{InitiatorConfig, Payload, SessionError, TargetConfig, Transmit};
@@ -241,13 +242,7 @@ proptest! {
 /// Captured sessions with bytes changed: the corpus of the fuzz targets, on the stable toolchain.
 #[test]
 fn captured_bytes_with_changes_never_panic() {
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move |below: usize| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        (random % below as u64) as usize
-    };
+    let mut random = Random::new(1);
     let mut ended = [0_usize; 2];
     for name in ["a-tgtd-basic", "b-tgtd-chap-digest", "e-libiscsi-tests"] {
         for connection in load(name) {
@@ -255,9 +250,9 @@ fn captured_bytes_with_changes_never_panic() {
                 for (end, side) in [From::Initiator, From::Target].into_iter().enumerate() {
                     let pdus = connection.pdus.iter().filter(|captured| captured.from == side).take(12);
                     let mut bytes: Vec<u8> = pdus.flat_map(|captured| captured.wire.clone()).collect();
-                    for _ in 0..1 + next(4) {
-                        let at = next(bytes.len());
-                        bytes[at] ^= 1 << next(8);
+                    for _ in 0..1 + random.below(4) {
+                        let at = random.below(bytes.len());
+                        bytes[at] ^= 1 << random.below(8);
                     }
                     let mut pair = Pair::new(config(), TargetConfig::default());
                     let result = match side {

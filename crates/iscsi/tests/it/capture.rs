@@ -1,13 +1,10 @@
-//! Reads the packet captures: pcap, Ethernet, IPv4, TCP with segments sent again and out of order, then PDUs.
+//! Reads the packet captures: what each end said, cut into PDUs.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+pub(crate) use fixtures::CAPTURES as ALL;
+use fixtures::Said;
 use iscsi::framer::{Framer, Piece};
 use iscsi::pdu::{BHS_LEN, Opcode, Pdu};
 use zerocopy::IntoBytes;
-
-pub(crate) const ALL: [&str; 5] =
-    ["a-tgtd-basic", "b-tgtd-chap-digest", "c-libiscsi-lio", "d-lio-multipath", "e-libiscsi-tests"];
 
 /// Who sent something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,13 +35,6 @@ pub(crate) struct Connection {
     pub(crate) unfinished: usize,
 }
 
-/// One direction of a TCP connection.
-struct Stream {
-    next: u32,
-    waiting: BTreeMap<u32, Vec<u8>>,
-    reader: Reader,
-}
-
 /// Cuts one direction into PDUs and keeps their wire bytes.
 pub(crate) struct Reader {
     framer: Framer,
@@ -53,90 +43,25 @@ pub(crate) struct Reader {
     digests: (bool, bool),
 }
 
-type Socket = ([u8; 4], u16);
-
 /// All connections of a capture, in the order of their first packet.
 pub(crate) fn load(name: &str) -> Vec<Connection> {
-    let path = format!("{}/tests/captures/{name}.pcap.zst", env!("CARGO_MANIFEST_DIR"));
-    let bytes = zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap();
-    let mut streams: BTreeMap<(Socket, Socket), Stream> = BTreeMap::new();
-    let mut connections: Vec<Connection> = Vec::new();
-    let mut index: BTreeMap<(Socket, Socket), usize> = BTreeMap::new();
-    let mut rest = &bytes[24..];
-    while rest.len() >= 16 {
-        let len = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
-        let frame = &rest[16..16 + len];
-        rest = &rest[16 + len..];
-        let Some((from, to, seq, syn, payload)) = segment(frame) else { continue };
-        let initiator_first = if to.1 == 3260 { (from, to) } else { (to, from) };
-        if syn {
-            if to.1 == 3260 && !streams.contains_key(&(from, to)) {
-                index.insert(initiator_first, connections.len());
-                connections.push(Connection::default());
-            }
-            // Options and the use of one socket twice are not seen in these captures.
-            let reader = Reader::new();
-            let stream = Stream { next: seq.wrapping_add(1), waiting: BTreeMap::new(), reader };
-            streams.entry((from, to)).or_insert(stream);
-            continue;
-        }
-        let Some(at) = index.get(&initiator_first) else { continue };
-        if payload.is_empty() {
-            continue;
-        }
-        let side = if to.1 == 3260 { From::Initiator } else { From::Target };
-        let ready = streams.get_mut(&(from, to)).unwrap().take(seq, payload);
-        let pdus = streams.get_mut(&(from, to)).unwrap().reader.read(side, &ready);
-        let digests = pdus.iter().find_map(last_login);
-        connections[*at].pdus.extend(pdus);
-        if let Some((header, data)) = digests {
-            for key in [(from, to), (to, from)] {
-                streams.get_mut(&key).unwrap().reader.set_digests(header, data);
-            }
-        }
-    }
-    for ((from, to), stream) in &streams {
-        let key = if to.1 == 3260 { (*from, *to) } else { (*to, *from) };
-        connections[index[&key]].unfinished += stream.reader.wire.len();
-    }
-    connections
+    fixtures::connections(name).iter().map(|said| Connection::read(said)).collect()
 }
 
-/// Addresses, sequence number, SYN and payload of a TCP segment.
-fn segment(frame: &[u8]) -> Option<(Socket, Socket, u32, bool, &[u8])> {
-    if frame.get(12..14)? != [8, 0] || *frame.get(23)? != 6 {
-        return None;
-    }
-    let header = usize::from(frame[14] & 15) * 4;
-    let total = usize::from(u16::from_be_bytes([frame[16], frame[17]]));
-    let tcp = &frame[14 + header..14 + total];
-    let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
-    let from = (frame[26..30].try_into().unwrap(), port(0));
-    let to = (frame[30..34].try_into().unwrap(), port(2));
-    let seq = u32::from_be_bytes(tcp[4..8].try_into().unwrap());
-    Some((from, to, seq, tcp[13] & 2 != 0, &tcp[usize::from(tcp[12] >> 4) * 4..]))
-}
-
-impl Stream {
-    /// Takes a segment; gives what has become readable in order.
-    fn take(&mut self, seq: u32, payload: &[u8]) -> Vec<u8> {
-        self.waiting.entry(seq).or_insert_with(|| payload.to_vec());
-        let mut ready = Vec::new();
-        loop {
-            let reached: BTreeSet<u32> =
-                self.waiting.keys().copied().filter(|seq| self.next.wrapping_sub(*seq) < 1 << 31).collect();
-            if reached.is_empty() {
-                return ready;
+impl Connection {
+    fn read(said: &[Said]) -> Self {
+        let mut readers = [Reader::new(), Reader::new()];
+        let mut connection = Self::default();
+        for Said { by_client, bytes } in said {
+            let from = if *by_client { From::Initiator } else { From::Target };
+            let pdus = readers[usize::from(*by_client)].read(from, bytes);
+            if let Some((header, data)) = pdus.iter().find_map(last_login) {
+                readers.iter_mut().for_each(|reader| reader.set_digests(header, data));
             }
-            for seq in reached {
-                let bytes = self.waiting.remove(&seq).unwrap();
-                let known = self.next.wrapping_sub(seq) as usize;
-                if let Some(new) = bytes.get(known..) {
-                    ready.extend_from_slice(new);
-                    self.next = self.next.wrapping_add(new.len() as u32);
-                }
-            }
+            connection.pdus.extend(pdus);
         }
+        connection.unfinished = readers.iter().map(|reader| reader.wire.len()).sum();
+        connection
     }
 }
 
