@@ -4,9 +4,12 @@
 #   make quick        the part that needs no root and no network
 #   make bench        oxsan beside its peers, in one run; tables into bench-results/
 #   make conformance  libiscsi's whole suite against our target
-#   make soak         the property tests and fuzz bodies with large counts
+#   make soak         the property tests and fuzz bodies with large counts, then libFuzzer: some hours; less with
+#                     SOAK=5 (times the samples of make test; 50) FUZZ=20 (seconds for each fuzz target; 300)
 .PHONY: demo test quick bench conformance soak clean
 XTASK = cargo run --quiet --package xtask --
+SOAK = 50
+FUZZ = 300
 
 demo:
 	@./scripts/install-deps demo
@@ -17,6 +20,7 @@ test:
 	@$(XTASK) test
 
 quick:
+	@./scripts/install-deps quick
 	@$(XTASK) quick
 
 bench:
@@ -28,8 +32,8 @@ conformance:
 	@$(XTASK) conformance
 
 soak:
-	@./scripts/install-deps test
-	@$(XTASK) soak
+	@./scripts/install-deps soak
+	@$(XTASK) soak --times $(SOAK) --fuzz-seconds $(FUZZ)
 
 clean:
 	cargo clean

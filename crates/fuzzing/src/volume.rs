@@ -1,4 +1,5 @@
-//! A whole volume with its metadata changed: opened, its journals replayed, every file and directory read to its end.
+//! A whole volume with its metadata changed: opened, its journals replayed, every directory read to its end, and every
+//! file's extents, attributes, and both ends of its contents.
 //!
 //! Input: a byte that chooses the volume, then changes of eight bytes each, 64 at most: which block of metadata (16
 //! bits), where in it (16 bits), how (8 bits), and three bytes for it. What has a checksum gets a good one again where
@@ -12,8 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use block::{BlockDeviceExt, Buf, Durability, MemoryDevice};
 use fixtures::Random;
-use futures_util::StreamExt;
-use ocfs2::{Follow, OpenOptions, Volume};
+use ocfs2::{Error, FileType, Follow, Inode, OpenOptions, Seek, Volume};
 use ocfs2_format::{BlockKind, BlockSize, Superblock};
 
 /// Small volumes that between them hold every structure, checksums and dirty journals among them.
@@ -23,6 +23,8 @@ const VOLUMES: [&str; 5] = ["c", "g", "dirty-orphan", "dirty-ecc", "a"];
 const CHANGES: usize = 64;
 /// Paths looked up by name after the walk, through the index of each directory.
 const LOOKUPS: usize = 64;
+/// Bytes read of each end of a file.
+const PIECE: u64 = 64 << 10;
 /// Metadata beyond this byte is not changed.
 const SEARCHED: u64 = 64 << 20;
 /// Grain of reading images, in bytes.
@@ -152,16 +154,47 @@ async fn read_all(device: MemoryDevice) {
         Ok(root) => root,
         Err(error) => return crate::keep((error.to_string(), error.hint())),
     };
-    let mut lines = pin!(volume.manifest(root.clone()));
-    while let Some(line) = lines.next().await {
-        crate::keep(line.map_err(|error| error.to_string()));
-    }
     let mut walk = volume.walk(root);
-    for _ in 0..LOOKUPS {
-        let Some(entry) = walk.next().await else { break };
-        let Ok(entry) = entry else { continue };
-        crate::keep(volume.resolve(&entry.path, Follow::Last).await.map_err(|error| error.to_string()));
+    let mut lookups = LOOKUPS;
+    while let Some(entry) = walk.next().await {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                crate::keep((error.to_string(), error.source.to_string(), error.source.hint()));
+                continue;
+            }
+        };
+        read_file(&volume, &entry.inode).await.unwrap_or_else(|error| crate::keep(error.to_string()));
+        if lookups > 0 {
+            lookups -= 1;
+            crate::keep(volume.resolve(&entry.path, Follow::Last).await.map_err(|error| error.to_string()));
+        }
     }
+}
+
+/// One file, as far as it can be read.
+async fn read_file(volume: &Volume, inode: &Inode) -> Result<(), Error> {
+    let attr = inode.attr();
+    for xattr in volume.xattrs(inode).await? {
+        crate::keep(volume.xattr_value(inode, &xattr).await.map_err(|error| error.to_string()));
+    }
+    if attr.kind == FileType::Symlink {
+        crate::keep(volume.readlink(inode).await?);
+    }
+    if attr.kind != FileType::Regular {
+        return Ok(());
+    }
+    let mut extents = volume.fiemap(inode, 0, u64::MAX);
+    while let Some(extent) = extents.next().await? {
+        crate::keep(extent);
+    }
+    for offset in [0, attr.size.saturating_sub(PIECE)] {
+        crate::keep(volume.seek(inode, offset, Seek::Hole).await?);
+        crate::keep(volume.seek(inode, offset, Seek::Data).await?);
+        let data = volume.read(inode, offset, PIECE).await?;
+        assert!(data.len() <= PIECE, "more was read than was asked for");
+    }
+    Ok(())
 }
 
 /// Runs a future over devices that answer at once.

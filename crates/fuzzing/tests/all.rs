@@ -2,6 +2,7 @@
 //!
 //! The process may take 4 GiB of address space and no more: memory that follows a length field ends it.
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "a test says how to look at the input that broke it")]
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ impl Drop for Suspect<'_> {
         if std::thread::panicking() {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", self.0));
             let kept = std::fs::write(&path, self.1);
-            println!("{}: the input is in {}: {kept:?}", self.0, path.display());
+            println!("cargo xtask fuzz {} --input {} ({kept:?})", self.0, path.display());
         }
     }
 }

@@ -46,6 +46,7 @@ impl Shared {
 }
 
 /// Accepts connections on all portals until the target is told to stop; returns when all connections are over.
+#[allow(clippy::disallowed_methods, reason = "driver: each portal has a task")]
 pub(crate) async fn accept_all(shared: Arc<Shared>, listeners: Vec<TcpListener>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut portals = JoinSet::new();
@@ -55,6 +56,7 @@ pub(crate) async fn accept_all(shared: Arc<Shared>, listeners: Vec<TcpListener>)
     while portals.join_next().await.is_some() {}
 }
 
+#[allow(clippy::disallowed_methods, reason = "driver: each connection has a task")]
 async fn accept(shared: Arc<Shared>, listener: TcpListener, room: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     let mut closing = std::pin::pin!(shared.closing());

@@ -1,7 +1,7 @@
 //! The chores behind `make test`, `make quick`, `make soak`, `make conformance` and `make bench`.
 
 use crate::step::{Steps, sh};
-use crate::{fuzz, layers, licences, metadata, nextest};
+use crate::{fuzz, layers, licences, metadata, nextest, selects};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -53,16 +53,19 @@ pub(crate) fn quick() -> Result<()> {
     all.and(counts.judge_quick())
 }
 
-/// Large counts: what `make test` samples. The tests multiply their samples by `OXSAN_SOAK`, and take longer than
-/// their limits in `make test` allow.
-pub(crate) fn soak() -> Result<()> {
+/// Large counts: the tests multiply their samples by `times` (`OXSAN_SOAK`), and those that are too long for `make test`
+/// run too; then each fuzz target for `fuzz_seconds`. Tests of the kernel lab and the mounts take no samples: `make test` has
+/// them.
+pub(crate) fn soak(times: u32, fuzz_seconds: u64) -> Result<()> {
     let mut steps = Steps::default();
     let mut counts = nextest::Counts::default();
+    let times = times.to_string();
     steps.run("tests", || {
-        counts = nextest::run("soak", &["--run-ignored", "all", "--release"], &[("OXSAN_SOAK", "50")])?;
+        let args = ["-E", QUICK, "--run-ignored", "all", "--release"];
+        counts = nextest::run("soak", &args, &[("OXSAN_SOAK", &times)])?;
         counts.judge()
     });
-    steps.run("fuzz", || fuzz::run(&[], 300));
+    steps.run("fuzz", || fuzz::run(&[], fuzz_seconds));
     let all = steps.finish();
     counts.print();
     all
@@ -94,6 +97,7 @@ fn fast_steps(steps: &mut Steps) {
     steps.run("format", || sh(cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt`"));
     steps.run("layers", layers::check);
     steps.run("licences", licences::check);
+    steps.run("select", selects::check);
     steps.run("clippy", || {
         sh(cargo().args([
             "clippy",

@@ -2,7 +2,7 @@
 
 use crate::metadata;
 use crate::step::sh;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fuzzing::{TARGETS, Target};
 use std::fs;
 use std::path::Path;
@@ -33,6 +33,15 @@ pub(crate) fn run(only: &[String], seconds: u64) -> Result<()> {
         }
     }
     ensure!(failed.is_empty(), "inputs that fail are in fuzz/artifacts: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Runs one target's body over one input, without libFuzzer: a panic shows where.
+pub(crate) fn once(only: &[String], input: &Path) -> Result<()> {
+    let [target] = &choose(only)?[..] else { bail!("--input is for one target: name it") };
+    let bytes = fs::read(input).with_context(|| format!("reading {}", input.display()))?;
+    (target.body)(&bytes);
+    println!("{}: {} bytes, no panic", target.name, bytes.len());
     Ok(())
 }
 

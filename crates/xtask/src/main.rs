@@ -9,10 +9,12 @@ mod layers;
 mod licences;
 mod metadata;
 mod nextest;
+mod selects;
 mod step;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Chores of the workspace.
@@ -29,8 +31,15 @@ enum Chore {
     Test,
     /// The part that needs no root and no network.
     Quick,
-    /// The property tests and the fuzz bodies with large counts, and the tests marked as long.
-    Soak,
+    /// The property tests and the fuzz bodies with large counts, the tests marked as long, and libFuzzer.
+    Soak {
+        /// Samples of each property test and fuzz body, as a multiple of what `test` takes.
+        #[arg(long, default_value_t = 50)]
+        times: u32,
+        /// How long libFuzzer runs each target, in seconds.
+        #[arg(long, default_value_t = 300)]
+        fuzz_seconds: u64,
+    },
     /// libiscsi's conformance suite against our target, over one path and over two, on LUNs of its own.
     Conformance {
         /// Run only the tests whose name holds one of these words.
@@ -43,6 +52,9 @@ enum Chore {
         /// How long each.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// Runs only this input, of one target.
+        #[arg(long)]
+        input: Option<PathBuf>,
     },
     /// oxsan beside its peers; tables into bench-results/.
     Bench {
@@ -75,9 +87,10 @@ fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Test => checks::test()?,
         Chore::Quick => checks::quick()?,
-        Chore::Soak => checks::soak()?,
+        Chore::Soak { times, fuzz_seconds } => checks::soak(times, fuzz_seconds)?,
         Chore::Conformance { only } => checks::conformance(&only)?,
-        Chore::Fuzz { only, seconds } => fuzz::run(&only, seconds)?,
+        Chore::Fuzz { only, input: Some(input), .. } => fuzz::once(&only, &input)?,
+        Chore::Fuzz { only, seconds, input: None } => fuzz::run(&only, seconds)?,
         Chore::Bench { args } => checks::bench(&args)?,
         Chore::Deps => layers::check()?,
         Chore::Licences => licences::check()?,

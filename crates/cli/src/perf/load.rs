@@ -164,6 +164,7 @@ fn data(plan: Plan, random: &mut SmallRng) -> Bufs {
 }
 
 /// Processor time of this process so far, user and system.
+#[allow(clippy::disallowed_methods, reason = "driver: this measures processor time")]
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(

@@ -36,8 +36,9 @@ impl Listing {
                     for entry in page.entries.iter().filter(|entry| !entry.is_dot()) {
                         listing.push(&entry.name, entry.ino);
                     }
+                    bad += page.damage.len();
                     listing.damage.extend(page.damage.into_iter().map(Error::from));
-                    position = page.next;
+                    position = page.next.filter(|_| bad < MAX_BAD_PIECES);
                 }
                 Err(source) => {
                     bad += 1;

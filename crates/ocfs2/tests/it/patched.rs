@@ -33,18 +33,6 @@ pub(crate) fn metadata_blocks(image: &std::path::Path, block_size: usize) -> Vec
     blocks
 }
 
-/// Small, seeded, the same everywhere.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).expect("below a usize")
-    }
-}
-
 /// An image with some bytes changed on the way, and perhaps cut short.
 #[derive(Debug)]
 pub(crate) struct Patched {

@@ -10,11 +10,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use block::BlockDevice;
+use fixtures::Random;
 use futures_util::StreamExt;
 use ocfs2::{Inode, OpenOptions, SystemFile, Volume};
 use ocfs2_format::{BlockKind, BlockNum};
 
-use crate::patched::{Patched, Random, metadata_blocks};
+use crate::patched::{Patched, metadata_blocks};
 use crate::support::{block_on, device};
 
 /// Longest that one damaged volume may keep a reader busy: a whole fixture takes a second.
@@ -33,7 +34,7 @@ fn damage(
     volume: &ocfs2_format::Volume,
     seed: u64,
 ) -> Patched {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     random.below(2);
     let file = std::fs::File::open(image).expect("an image");
     let mut patches = Vec::new();
