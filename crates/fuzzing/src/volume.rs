@@ -57,7 +57,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for which in 0..u8::try_from(VOLUMES.len()).expect("few volumes") {
         seeds.push(vec![which]);
-        seeds.extend((0..24).map(|_| {
+        seeds.extend((0..12).map(|_| {
             let mut change = random.bits().to_le_bytes();
             // Near the head of the block, where the fields are.
             change[3] = 0;

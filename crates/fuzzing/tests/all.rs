@@ -90,7 +90,7 @@ fn url() {
 
 #[test]
 fn volume() {
-    survive("volume", 150);
+    survive("volume", 60);
 }
 
 /// libFuzzer's targets are these, by name: none is left out of the tests, none out of `fuzz/`.

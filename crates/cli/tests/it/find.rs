@@ -119,6 +119,7 @@ fn sorted(output: &Output) -> Vec<Vec<u8>> {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a test: the age of a file is counted from now")]
 fn the_same_as_find_on_a_mount() {
     let Some(point) = Point::new() else { return };
     let image = fixtures::image("c");
