@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use block::{BlockDevice, FileDevice, OpenOptions};
@@ -25,18 +26,66 @@ pub(crate) struct VolumeArgs {
 }
 
 /// Who this host is to a target.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct InitiatorArgs {
     /// The iSCSI name of this host; without it, that of /etc/iscsi/initiatorname.iscsi, or one made once and kept
     #[arg(long, value_name = "IQN")]
     pub(crate) initiator_name: Option<String>,
+    /// How long I/O waits for a session that was lost, before it fails; 0: not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, help_heading = ISCSI)]
+    pub(crate) replacement_timeout: u32,
+    /// How long a command may take, before its connection is dropped and it is sent again
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = ISCSI, value_parser = AT_LEAST_ONE)]
+    pub(crate) command_timeout: u32,
+    /// How long a target may be silent, before it is pinged; 0: it is never pinged
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, help_heading = ISCSI)]
+    pub(crate) ping_interval: u32,
+    /// How long a target may take to answer a ping, before its connection is dropped
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, help_heading = ISCSI, value_parser = AT_LEAST_ONE)]
+    pub(crate) ping_timeout: u32,
+    /// How long a login may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, help_heading = ISCSI, value_parser = AT_LEAST_ONE)]
+    pub(crate) login_timeout: u32,
 }
+
+/// Heading of the options in the help.
+const ISCSI: &str = "iSCSI options";
+
+/// A time that cannot be 0.
+const AT_LEAST_ONE: clap::builder::RangedI64ValueParser<u32> =
+    clap::builder::RangedI64ValueParser::new().range(1..=u32::MAX as i64);
 
 impl InitiatorArgs {
     /// How sessions of this command behave, under the name of this host.
     pub(crate) fn session_options(&self) -> anyhow::Result<SessionOptions> {
         let name = find_initiator_name(self.initiator_name.as_deref(), &NameSources::system())?;
-        Ok(SessionOptions::new(name))
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Ok(SessionOptions {
+            replacement_timeout: seconds(self.replacement_timeout),
+            command_timeout: seconds(self.command_timeout),
+            ping_interval: (self.ping_interval > 0).then(|| seconds(self.ping_interval)),
+            ping_timeout: seconds(self.ping_timeout),
+            login_timeout: seconds(self.login_timeout),
+            ..SessionOptions::new(name)
+        })
+    }
+
+    /// The same as arguments of another run of this program.
+    pub(crate) fn to_args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        if let Some(name) = &self.initiator_name {
+            args.extend(["--initiator-name".to_owned(), name.clone()]);
+        }
+        for (option, seconds) in [
+            ("--replacement-timeout", self.replacement_timeout),
+            ("--command-timeout", self.command_timeout),
+            ("--ping-interval", self.ping_interval),
+            ("--ping-timeout", self.ping_timeout),
+            ("--login-timeout", self.login_timeout),
+        ] {
+            args.extend([option.to_owned(), seconds.to_string()]);
+        }
+        args
     }
 }
 

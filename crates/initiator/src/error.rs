@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use iscsi::SessionError;
+use iscsi::pdu::TaskResponse;
 use iscsi::text::TextError;
 use scsi::{Lun, ParseError, Sense, Status};
 
@@ -39,6 +40,12 @@ pub enum ConnectionError {
     LogoutRefused {
         /// RFC 7143, 11.15.1.
         response: u8,
+    },
+    /// A reset of the unit that was refused.
+    #[error("the target refused to reset the unit: {response:?}")]
+    ResetRefused {
+        /// RFC 7143, 11.6.1.
+        response: TaskResponse,
     },
 }
 
@@ -110,6 +117,29 @@ pub enum ConnectError {
     Redirects {
         /// How often.
         count: usize,
+    },
+    /// A session with another portal group than the one where changes were in flight, too early.
+    #[error(
+        "{address} is of another portal group than {old}, where writes may still be under way; it is left alone for \
+         {seconds} s"
+    )]
+    OtherGroup {
+        /// The new session's portal.
+        address: SocketAddr,
+        /// The portal whose connection died.
+        old: SocketAddr,
+        /// The limit.
+        seconds: u64,
+    },
+    /// Changes may be in flight at another portal group, and the unit cannot be reset to end them.
+    #[error("{address} does not end what may still be under way at {old}")]
+    Unfenced {
+        /// The new session's portal.
+        address: SocketAddr,
+        /// The portal whose connection died.
+        old: SocketAddr,
+        /// Why.
+        source: ConnectionError,
     },
     /// The session is there, but not the LUN.
     #[error(transparent)]
@@ -258,6 +288,11 @@ impl ConnectError {
             Self::Config(error) => error.hint(),
             Self::Lun(error) => error.hint(),
             Self::Redirect { .. } | Self::Redirects { .. } => Some("the target's portals are set up wrongly"),
+            Self::OtherGroup { .. } => Some("it is taken when that time is over; nothing needs to be done"),
+            Self::Unfenced { .. } => Some(
+                "bring the old portal back, or let the target do logical unit resets: writes are not done twice \
+                 over two portal groups without",
+            ),
         }
     }
 }

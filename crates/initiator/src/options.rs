@@ -27,6 +27,9 @@ pub struct SessionOptions {
     /// How long the connection may be away, or the unit busy, before I/O fails. After that, new I/O fails at once
     /// until the target is back; it is looked for without end. Default: 120 s.
     pub replacement_timeout: Duration,
+    /// Where a connection died with changes in flight, how long other portal groups than its own are left alone, so
+    /// that the old one may come back, and so that what was on its way has arrived. Default: 10 s.
+    pub group_wait: Duration,
 }
 
 impl SessionOptions {
@@ -42,6 +45,7 @@ impl SessionOptions {
             ping_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(60),
             replacement_timeout: Duration::from_secs(120),
+            group_wait: Duration::from_secs(10),
         }
     }
 }

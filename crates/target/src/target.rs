@@ -80,7 +80,8 @@ impl Target {
             portals: Vec::new(),
             access: Access::default(),
             insecure: false,
-            settings: Settings { max_recv_data: 262_144, ..Settings::default() },
+            // An old session is ended here before its successor begins: nobody has to wait for that.
+            settings: Settings { max_recv_data: 262_144, time2wait: 0, ..Settings::default() },
             login_timeout: Duration::from_secs(15),
         }
     }

@@ -21,9 +21,7 @@ pub(super) fn start(args: &MountArgs) -> anyhow::Result<ExitCode> {
     // Not current_exe(): that is a name, which may lead to another program by now.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("oxsan").args(["mount", "--detached"]);
-    if let Some(name) = &args.volume.initiator.initiator_name {
-        command.args(["--initiator-name", name]);
-    }
+    command.args(args.volume.initiator.to_args());
     command.arg("--syslog").arg(&args.syslog);
     for options in &args.options {
         command.args(["-o", options]);

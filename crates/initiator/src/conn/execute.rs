@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use iscsi::pdu::{TaskFunction, TaskResponse};
 use iscsi::{Attribute, Event, Outcome, Payload, ScsiRequest, SubmitError, Task};
 use scsi::{Command, DataLength, Lun};
 use tokio::time::timeout;
@@ -45,6 +46,28 @@ impl Connection {
         let received = usize::try_from(outcome.received).unwrap_or_default();
         one.data.truncate(received);
         Ok(Answer { outcome, data: one.data })
+    }
+
+    /// Resets the unit (LOGICAL UNIT RESET), which ends the commands of every session with it (SAM-5, 7.7). Nothing
+    /// may be in flight here.
+    pub(crate) async fn reset_unit(&mut self, lun: Lun) -> Result<(), ConnectionError> {
+        let lun = u64::from_be_bytes(lun.encode());
+        let function = TaskFunction::LogicalUnitReset;
+        let itt = self.engine().manage(function, lun, None).map_err(|_| ConnectionError::LogoutWanted)?;
+        let mut answer = Managed { itt, response: None };
+        let whole = async {
+            loop {
+                self.pump(&mut answer).await?;
+                if let Some(response) = answer.response {
+                    return Ok::<_, ConnectionError>(response);
+                }
+            }
+        };
+        let late = |_| ConnectionError::CommandTimeout { seconds: LIMIT.as_secs() };
+        match timeout(LIMIT, whole).await.map_err(late)?? {
+            TaskResponse::Complete => Ok(()),
+            response => Err(ConnectionError::ResetRefused { response }),
+        }
     }
 
     /// Asks a discovery session for all targets.
@@ -129,6 +152,21 @@ impl Sink for Targets {
     fn event(&mut self, event: Event<'_, Chunk>) {
         if let Event::Targets(targets) = event {
             self.0 = Some(targets);
+        }
+    }
+}
+
+struct Managed {
+    itt: u32,
+    response: Option<TaskResponse>,
+}
+
+impl Sink for Managed {
+    fn event(&mut self, event: Event<'_, Chunk>) {
+        if let Event::TaskManagement { itt, response, .. } = event
+            && itt == self.itt
+        {
+            self.response = Some(response);
         }
     }
 }

@@ -120,6 +120,14 @@ impl Connection {
         self.portal_group
     }
 
+    /// Drops a connection that is of no more use. What was not sent yet is not sent any more: without this the
+    /// system would go on sending old writes for minutes after a network comes back.
+    pub(crate) fn abandon(self) {
+        if let Err(error) = self.stream.set_zero_linger() {
+            tracing::debug!(%error, "the socket may go on sending");
+        }
+    }
+
     /// Sends and receives until at least one event was told.
     pub(crate) async fn pump(&mut self, sink: &mut impl Sink) -> Result<(), ConnectionError> {
         poll_fn(|cx| self.poll(cx, sink)).await

@@ -4,10 +4,11 @@
 //! At error recovery level 0 the end of the connection is the end of the session. The next login bears the same
 //! ISID, by which the target ends what is left of the old session before it answers (RFC 7143, 6.3.5); then every
 //! command that was not answered is sent again. So an old write cannot land after a new one, as long as both
-//! sessions are with one portal group. Portals of different groups are different nexuses: there a target may still
-//! be at a write of the old session when the new one begins. That case is logged.
+//! sessions are with one portal group. Portals of different groups are different nexuses: what is done there is in
+//! [`handover`].
 
 mod command;
+mod handover;
 mod queue;
 mod request;
 mod table;
@@ -26,6 +27,7 @@ use crate::conn::{Connection, Dialer, now};
 use crate::probe::{self, LunInfo};
 use crate::{ConnectError, ConnectionError};
 
+use handover::Handover;
 pub(crate) use queue::Queue;
 pub(crate) use request::{Action, Answer, Request};
 use table::Table;
@@ -54,6 +56,8 @@ pub(crate) struct Session {
     barren: u32,
     /// Answers when the last connection died.
     ended: u64,
+    /// What a session with another portal group must see to before I/O goes on.
+    handover: Option<Handover>,
 }
 
 /// Why [`Session::serve`] came back.
@@ -79,6 +83,7 @@ impl Session {
             tick: now + TICK,
             barren: 0,
             ended: 0,
+            handover: None,
         }
     }
 
@@ -88,10 +93,8 @@ impl Session {
             match self.serve(&mut connection).await {
                 End::Closed => break connection.logout().await,
                 End::Lost(error) => {
-                    let group = connection.portal_group();
-                    self.table.lost(connection.engine().take_unfinished(), &error);
-                    drop(connection);
-                    match self.reconnect(&error, group).await {
+                    self.lost(connection, &error);
+                    match self.reconnect(&error).await {
                         Some(next) => connection = next,
                         None => break Err(error),
                     }
@@ -99,6 +102,18 @@ impl Session {
             }
         };
         self.end(left);
+    }
+
+    /// Takes the commands back that a connection leaves behind.
+    fn lost(&mut self, mut connection: Connection, error: &ConnectionError) {
+        let changes = self.table.lost(connection.engine().take_unfinished(), error);
+        if changes {
+            let wait = self.dialer.options().group_wait;
+            self.handover = Some(Handover::new(&connection, wait, now()));
+        }
+        let wait = connection.engine().params().time2wait;
+        self.table.news.time2wait.get_or_insert(wait);
+        connection.abandon();
     }
 
     /// Tells everybody that it is over.
@@ -190,12 +205,13 @@ impl Session {
         self.timer.as_mut().poll(cx)
     }
 
-    /// How long to stay away after the loss of a connection: not at all, but for what the target asked for, and
-    /// where connections die as soon as they are made.
+    /// How long to stay away after the loss of a connection: as long as the target asked for then, or at login
+    /// (DefaultTime2Wait), and longer where connections die as soon as they are made.
     fn wait(&mut self) -> Duration {
         self.barren = if self.table.ended == self.ended { self.barren.saturating_add(1) } else { 0 };
         self.ended = self.table.ended;
-        let asked = Duration::from_secs(std::mem::take(&mut self.table.news.time2wait).into()).min(MAX_WAIT);
+        let asked = self.table.news.time2wait.take().unwrap_or_default();
+        let asked = Duration::from_secs(asked.into()).min(MAX_WAIT);
         let backoff = match self.barren {
             0 | 1 => Duration::ZERO,
             barren => BACKOFF.saturating_mul(1 << (barren - 2).min(5)).min(MAX_BACKOFF),
@@ -204,7 +220,7 @@ impl Session {
     }
 
     /// Finds a new connection. None when the device was closed meanwhile.
-    async fn reconnect(&mut self, error: &ConnectionError, group: Option<u16>) -> Option<Connection> {
+    async fn reconnect(&mut self, error: &ConnectionError) -> Option<Connection> {
         let lost = now();
         let why = describe(error);
         tracing::warn!(device = self.table.name, why, "the connection is lost; looking for a new one");
@@ -213,8 +229,9 @@ impl Session {
         let limit = self.dialer.options().replacement_timeout;
         let info = self.table.info.clone();
         let last = Mutex::new(why);
+        let handover = self.handover.clone();
         let Self { queue, dialer, table, incoming, .. } = self;
-        let attempts = attempts(dialer, &info, wait, &last);
+        let attempts = attempts(dialer, &info, wait, handover.as_ref(), &last);
         let expiry = sleep_until((lost + limit).into());
         tokio::pin!(attempts, expiry);
         let mut failed = false;
@@ -235,16 +252,11 @@ impl Session {
                 () = closed(queue, table, incoming) => return None,
             }
         };
+        self.handover = None;
         queue.accept();
         table.now = now();
         let seconds = (table.now - lost).as_secs_f32();
         tracing::info!(device = table.name, peer = %connection.peer(), seconds, "a new session");
-        if group != connection.portal_group() {
-            tracing::warn!(
-                device = table.name,
-                "the new session is with another portal group: the target may not have ended the old one"
-            );
-        }
         Some(connection)
     }
 }
@@ -262,11 +274,17 @@ async fn closed(queue: &Queue, table: &mut Table, incoming: &mut Vec<Request>) {
 }
 
 /// Tries to connect, for as long as it takes. What went wrong last is left in `last`.
-async fn attempts(dialer: &mut Dialer, info: &LunInfo, wait: Duration, last: &Mutex<String>) -> Connection {
+async fn attempts(
+    dialer: &mut Dialer,
+    info: &LunInfo,
+    wait: Duration,
+    handover: Option<&Handover>,
+    last: &Mutex<String>,
+) -> Connection {
     sleep_until((now() + wait).into()).await;
     let mut backoff = BACKOFF;
     loop {
-        match attempt(dialer, info).await {
+        match attempt(dialer, info, handover).await {
             Ok(connection) => return connection,
             Err(error) => {
                 let why = describe(&error);
@@ -280,9 +298,21 @@ async fn attempts(dialer: &mut Dialer, info: &LunInfo, wait: Duration, last: &Mu
     }
 }
 
-async fn attempt(dialer: &mut Dialer, info: &LunInfo) -> Result<Connection, ConnectError> {
+async fn attempt(
+    dialer: &mut Dialer,
+    info: &LunInfo,
+    handover: Option<&Handover>,
+) -> Result<Connection, ConnectError> {
     let mut connection = dialer.dial().await?;
+    if let Some(error) = handover.and_then(|handover| handover.is_too_early(&connection, now())) {
+        // The session is left in good order: it may be wanted soon.
+        let _ = connection.logout().await;
+        return Err(error);
+    }
     probe::verify(&mut connection, info).await?;
+    if let Some(handover) = handover {
+        handover.settle(&mut connection, info.lun).await?;
+    }
     Ok(connection)
 }
 

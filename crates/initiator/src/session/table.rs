@@ -45,8 +45,8 @@ pub(super) struct News {
     pub(super) logout_wanted: bool,
     /// It answered a logout.
     pub(super) logged_out: bool,
-    /// How long to stay away, in seconds.
-    pub(super) time2wait: u16,
+    /// How long to stay away, in seconds, where it says so.
+    pub(super) time2wait: Option<u16>,
 }
 
 /// The requests and commands of one LUN.
@@ -352,11 +352,21 @@ impl Table {
     /// The connection is gone: every command that did not end goes back to the head of the line, in the order in
     /// which they were submitted. Reads and writes of ranges may be done twice without harm. A command with which
     /// connection after connection dies fails in the end.
-    pub(super) fn lost(&mut self, unfinished: Vec<(Task, ScsiRequest<Chunk>)>, error: &ConnectionError) {
+    ///
+    /// Whether one of them changes the medium: the target may still be at it.
+    pub(super) fn lost(
+        &mut self,
+        unfinished: Vec<(Task, ScsiRequest<Chunk>)>,
+        error: &ConnectionError,
+    ) -> bool {
         let fault = error.is_fault();
+        let mut changes = false;
         for (task, request) in unfinished.into_iter().rev() {
             drop(request);
             let Some(Flight { mut share, .. }) = self.land(task) else { continue };
+            let request = self.requests.get(share.request);
+            changes |=
+                request.is_none_or(|request| !matches!(request.action, Action::Read(_) | Action::Flush));
             share.losses = share.losses.saturating_add(1);
             share.faults = share.faults.saturating_add(fault.into());
             if share.timeouts >= TIMEOUTS {
@@ -371,6 +381,7 @@ impl Table {
         }
         debug_assert_eq!(self.in_flight, 0, "the engine gives back every command");
         self.news = News { time2wait: self.news.time2wait, ..News::default() };
+        changes
     }
 
     fn is_hopeless(&self, share: Share) -> bool {
@@ -407,9 +418,9 @@ impl Sink for Table {
             Event::LogoutWanted { .. } => self.news.logout_wanted = true,
             Event::LoggedOut { time2wait, .. } => {
                 self.news.logged_out = true;
-                self.news.time2wait = time2wait;
+                self.news.time2wait = Some(time2wait);
             }
-            Event::GoingDown { time2wait } => self.news.time2wait = time2wait,
+            Event::GoingDown { time2wait } => self.news.time2wait = Some(time2wait),
             Event::UnitNews { sense, .. } => match Sense::parse(&sense) {
                 Ok(sense) => tracing::info!(device = self.name, "the target says: {sense}"),
                 Err(error) => tracing::info!(device = self.name, %error, "the target says something"),

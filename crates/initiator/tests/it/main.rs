@@ -3,6 +3,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "tests make patterns of numbers")]
 
 mod faults;
+mod groups;
 mod io;
 mod mock;
 mod own_target;

@@ -1,11 +1,12 @@
 //! A target in memory that misbehaves as a script says.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use iscsi::pdu::TaskResponse;
 use iscsi::{
     LoginGrant, LoginStatus, Payload, Response, Seed, Target, TargetAuth, TargetConfig, TargetEvent,
     TargetRecord, TargetTask,
@@ -53,6 +54,8 @@ pub(crate) enum Act {
     Raw(Vec<u8>),
     /// Do it, and ask for a logout.
     AskLogout,
+    /// Keep a write in a queue, and close the connection.
+    Hold,
 }
 
 /// How logins are met.
@@ -77,7 +80,7 @@ pub(crate) struct Mock {
 pub(crate) struct State {
     script: Script,
     pub(crate) meet: Mutex<Meet>,
-    disk: Mutex<Vec<u8>>,
+    pub(crate) medium: Arc<Medium>,
     pub(crate) serial: Mutex<Vec<u8>>,
     pub(crate) settings: Mutex<iscsi::text::Settings>,
     pub(crate) connections: AtomicUsize,
@@ -86,11 +89,39 @@ pub(crate) struct State {
     pub(crate) write_protected: AtomicBool,
     pub(crate) without_write_same: AtomicBool,
     pub(crate) opcodes: Mutex<Vec<u8>>,
+    /// Tag of the portal group.
+    pub(crate) group: AtomicU16,
+    /// Whether the unit can be reset.
+    pub(crate) can_reset: AtomicBool,
+    pub(crate) resets: AtomicUsize,
+}
+
+/// What two portals have in common: the disk, and writes that wait in the target, as offset and data.
+#[derive(Default)]
+pub(crate) struct Medium {
+    disk: Mutex<Vec<u8>>,
+    held: Mutex<Vec<(usize, Vec<u8>)>>,
+}
+
+impl Medium {
+    /// The target comes to its old writes.
+    pub(crate) fn land_held(&self) -> usize {
+        let held = std::mem::take(&mut *self.held.lock().expect("held"));
+        let mut disk = self.disk.lock().expect("disk");
+        for (at, data) in &held {
+            disk[*at..*at + data.len()].copy_from_slice(data);
+        }
+        held.len()
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.lock().expect("held").len()
+    }
 }
 
 impl State {
     pub(crate) fn disk(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.disk.lock().expect("disk")
+        self.medium.disk.lock().expect("disk")
     }
 
     pub(crate) fn count(&self, opcode: u8) -> usize {
@@ -104,18 +135,37 @@ impl Mock {
     }
 
     pub(crate) async fn at(address: &str, script: impl Fn(Seen) -> Act + Send + Sync + 'static) -> Self {
+        let disk = Mutex::new(vec![0; (BLOCKS * 512) as usize]);
+        Self::on(Arc::new(Medium { disk, ..Medium::default() }), address, script).await
+    }
+
+    /// Another portal of a target, in a portal group of its own.
+    pub(crate) async fn beside(other: &Self) -> Self {
+        let mock = Self::on(Arc::clone(&other.state.medium), "127.0.0.1:0", |_| Act::Serve).await;
+        mock.state.group.store(2, Ordering::SeqCst);
+        mock
+    }
+
+    async fn on(
+        medium: Arc<Medium>,
+        address: &str,
+        script: impl Fn(Seen) -> Act + Send + Sync + 'static,
+    ) -> Self {
         let state = Arc::new(State {
             script: Box::new(script),
             meet: Mutex::new(Meet::Grant(TargetAuth::None)),
-            disk: Mutex::new(vec![0; (BLOCKS * 512) as usize]),
+            medium: Arc::clone(&medium),
             serial: Mutex::new(b"one".to_vec()),
-            settings: Mutex::default(),
+            settings: Mutex::new(iscsi::text::Settings { time2wait: 0, ..Default::default() }),
             connections: AtomicUsize::new(0),
             writes: AtomicUsize::new(0),
             logouts: AtomicUsize::new(0),
             write_protected: AtomicBool::new(false),
             without_write_same: AtomicBool::new(false),
             opcodes: Mutex::default(),
+            group: AtomicU16::new(1),
+            can_reset: AtomicBool::new(true),
+            resets: AtomicUsize::new(0),
         });
         let listener = TcpListener::bind(address).await.expect("bind");
         let address = listener.local_addr().expect("address");
@@ -155,6 +205,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 async fn session(mut stream: TcpStream, state: Arc<State>, number: usize) {
     let config = TargetConfig {
         settings: state.settings.lock().expect("settings").clone(),
+        portal_group: state.group.load(Ordering::SeqCst),
         ..TargetConfig::default()
     };
     let engine = Target::new(Instant::now(), config, Seed::new([7; 32])).expect("config");
@@ -174,7 +225,7 @@ async fn session(mut stream: TcpStream, state: Arc<State>, number: usize) {
         // The worst that any of the commands asked for decides.
         let act = acts.pop();
         match act {
-            Some(Act::Close | Act::ServeAndClose) => return,
+            Some(Act::Close | Act::ServeAndClose | Act::Hold) => return,
             Some(Act::Stall) => return std::future::pending().await,
             Some(Act::Cut(len)) => {
                 let _ = stream.write_all(&out[..len.min(out.len())]).await;
@@ -274,6 +325,16 @@ impl Session {
                         TargetRecord { name: NAME.into(), addresses: vec!["127.0.0.1:3260,1".into()] };
                     self.engine.targets(&[record]);
                 }
+                TargetEvent::TaskManagement { itt, .. } => {
+                    let response = if state.can_reset.load(Ordering::SeqCst) {
+                        state.resets.fetch_add(1, Ordering::SeqCst);
+                        state.medium.held.lock().expect("held").clear();
+                        TaskResponse::Complete
+                    } else {
+                        TaskResponse::NotSupported
+                    };
+                    self.engine.manage_done(itt, response);
+                }
                 TargetEvent::LoggedOut => {
                     state.logouts.fetch_add(1, Ordering::SeqCst);
                     return (acts, false);
@@ -321,8 +382,11 @@ impl Session {
         let mut disk = self.state.disk();
         match &command {
             Command::Write(rw) => {
-                self.state.writes.fetch_add(1, Ordering::SeqCst);
                 let at = rw.lba as usize * 512;
+                if matches!(act, Act::Hold) {
+                    return self.state.medium.held.lock().expect("held").push((at, data));
+                }
+                self.state.writes.fetch_add(1, Ordering::SeqCst);
                 disk[at..at + data.len()].copy_from_slice(&data);
             }
             Command::WriteSame(same) if !self.state.without_write_same.load(Ordering::SeqCst) => {
