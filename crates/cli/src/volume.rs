@@ -35,16 +35,16 @@ pub(crate) struct InitiatorArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 120, help_heading = ISCSI)]
     pub(crate) replacement_timeout: u32,
     /// How long a command may take, before its connection is dropped and it is sent again
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = ISCSI, value_parser = AT_LEAST_ONE)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = ISCSI, value_parser = at_least_one())]
     pub(crate) command_timeout: u32,
     /// How long a target may be silent, before it is pinged; 0: it is never pinged
     #[arg(long, value_name = "SECONDS", default_value_t = 5, help_heading = ISCSI)]
     pub(crate) ping_interval: u32,
     /// How long a target may take to answer a ping, before its connection is dropped
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, help_heading = ISCSI, value_parser = AT_LEAST_ONE)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, help_heading = ISCSI, value_parser = at_least_one())]
     pub(crate) ping_timeout: u32,
     /// How long a login may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, help_heading = ISCSI, value_parser = AT_LEAST_ONE)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, help_heading = ISCSI, value_parser = at_least_one())]
     pub(crate) login_timeout: u32,
 }
 
@@ -52,8 +52,9 @@ pub(crate) struct InitiatorArgs {
 const ISCSI: &str = "iSCSI options";
 
 /// A time that cannot be 0.
-const AT_LEAST_ONE: clap::builder::RangedI64ValueParser<u32> =
-    clap::builder::RangedI64ValueParser::new().range(1..=u32::MAX as i64);
+fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
 
 impl InitiatorArgs {
     /// How sessions of this command behave, under the name of this host.
@@ -131,4 +132,51 @@ pub(crate) async fn open(args: &VolumeArgs, access: Access) -> anyhow::Result<Ar
     let options = OpenOptions { read_only, ..OpenOptions::default() };
     let device = FileDevice::open(&args.volume, options).context("opening the volume")?;
     Ok(Arc::new(device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::VolumeArgs;
+    use clap::Parser;
+    use std::time::Duration;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: VolumeArgs,
+    }
+
+    fn parse(line: &str) -> Result<VolumeArgs, clap::Error> {
+        Line::try_parse_from(line.split_whitespace()).map(|line| line.args)
+    }
+
+    #[test]
+    fn times_of_a_session() {
+        let name = "--initiator-name iqn.2026-01.test:a";
+        let args = parse(&format!("x disk {name}")).unwrap();
+        let options = args.initiator.session_options().unwrap();
+        let default = super::SessionOptions::new(options.initiator_name.clone());
+        assert_eq!(
+            format!("{options:?}"),
+            format!("{default:?}"),
+            "the help tells the library's own defaults"
+        );
+        let line = format!(
+            "x disk {name} --replacement-timeout 0 --command-timeout 7 --ping-interval 0 --ping-timeout 8 \
+             --login-timeout 9"
+        );
+        let args = parse(&line).unwrap();
+        let options = args.initiator.session_options().unwrap();
+        assert_eq!(options.replacement_timeout, Duration::ZERO);
+        assert_eq!(options.command_timeout, Duration::from_secs(7));
+        assert_eq!(options.ping_interval, None);
+        assert_eq!(options.ping_timeout, Duration::from_secs(8));
+        assert_eq!(options.login_timeout, Duration::from_secs(9));
+        // What a mount in the background is started with is the same again.
+        let again = parse(&format!("x disk {}", args.initiator.to_args().join(" "))).unwrap();
+        assert_eq!(format!("{:?}", again.initiator), format!("{:?}", args.initiator));
+        for bad in ["--ping-timeout 0", "--login-timeout x", "--command-timeout 0"] {
+            assert!(parse(&format!("x disk {bad}")).is_err(), "{bad}");
+        }
+    }
 }

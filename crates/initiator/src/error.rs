@@ -139,7 +139,7 @@ pub enum ConnectError {
         /// The portal whose connection died.
         old: SocketAddr,
         /// Why.
-        source: ConnectionError,
+        source: Box<ConnectionError>,
     },
     /// The session is there, but not the LUN.
     #[error(transparent)]

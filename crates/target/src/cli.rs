@@ -28,13 +28,15 @@ pub struct ServeArgs {
     )]
     pub luns: Vec<LunConfig>,
     /// Let in who knows this CHAP secret, and nobody else: NAME:FILE, or NAME%SECRET (which other users of this
-    /// machine can see); may be given several times.
+    /// machine can see); may be given several times. Discovery asks for no secret: it tells the target's name and
+    /// portals, nothing of its disks.
     #[arg(long, value_name = "NAME:FILE", value_parser = ChapConfig::parse)]
     pub chap: Vec<ChapConfig>,
     /// Prove the target to initiators with this CHAP name and secret (mutual CHAP).
     #[arg(long, value_name = "NAME:FILE", value_parser = ChapConfig::parse)]
     pub chap_mutual: Option<ChapConfig>,
-    /// Let in this initiator, and no others that are not named; may be given several times.
+    /// Let in this initiator, and no others that are not named; may be given several times. Others find no target by
+    /// discovery either. Anybody can claim a name: use --chap where that matters.
     #[arg(long, value_name = "IQN", num_args = 1..)]
     pub allow: Vec<String>,
     /// Let portals that other machines can reach be open to everybody.

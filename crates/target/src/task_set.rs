@@ -4,8 +4,8 @@
 //! that has its data yet or not, and before everything that arrives after it. HEAD OF QUEUE runs at once. One set
 //! serves all initiators of the unit.
 //!
-//! Commands that may run beside each other form a group. The first group runs; a group begins when the one before it
-//! has ended. Where no ORDERED command is around there is one group, and a place in it costs a count.
+//! Commands that may run beside each other form a group: an ORDERED one alone, SIMPLE ones between two of those. Where
+//! no ORDERED command is around there is one group, and a place in it costs a count.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -63,7 +63,7 @@ impl TaskSet {
         };
         state.groups[index].count += 1;
         let group = state.first + u64::try_from(index).expect("the window bounds the number of groups");
-        Place { set: self, group, at_once: index == 0 }
+        Place { set: self, group, at_once: state.may_run(index) }
     }
 
     /// Takes all commands out: they are over, whatever they waited for. Those that wait go on, and find so.
@@ -84,7 +84,11 @@ impl TaskSet {
 impl Place<'_> {
     /// Whether the command may run now.
     pub(crate) fn has_turn(&self) -> bool {
-        self.at_once || self.group <= self.set.lock().first
+        if self.at_once {
+            return true;
+        }
+        let state = self.set.lock();
+        state.place(self.group).is_none_or(|index| state.may_run(index))
     }
 
     /// Returns when the command may run.
@@ -92,7 +96,7 @@ impl Place<'_> {
         poll_fn(|cx| {
             let mut state = self.set.lock();
             match state.place(self.group) {
-                Some(index) if index > 0 => {
+                Some(index) if !state.may_run(index) => {
                     // A waker of an earlier poll may be there still; waking it again does no harm.
                     state.groups[index].wakers.push(cx.waker().clone());
                     Poll::Pending
@@ -109,17 +113,29 @@ impl Drop for Place<'_> {
         let mut state = self.set.lock();
         let Some(index) = state.place(self.group) else { return };
         state.groups[index].count -= 1;
+        if state.groups[index].count > 0 {
+            return;
+        }
+        // Whoever waits looks again; there is nobody where there is one group.
+        state
+            .groups
+            .iter_mut()
+            .skip(index + 1)
+            .for_each(|group| group.wakers.drain(..).for_each(Waker::wake));
         while state.groups.front().is_some_and(|group| group.count == 0) {
             state.groups.pop_front();
             state.first += 1;
-            if let Some(next) = state.groups.front_mut() {
-                next.wakers.drain(..).for_each(Waker::wake);
-            }
         }
     }
 }
 
 impl State {
+    /// Whether commands of a group may run: nothing stands before an ORDERED one, no ORDERED one before a SIMPLE one.
+    fn may_run(&self, index: usize) -> bool {
+        let ordered = self.groups.get(index).is_some_and(|group| group.ordered);
+        !self.groups.iter().take(index).any(|group| group.count > 0 && (ordered || group.ordered))
+    }
+
     /// Where a group is in the row; none where it is over.
     fn place(&self, group: u64) -> Option<usize> {
         let index = usize::try_from(group.checked_sub(self.first)?).ok()?;
@@ -174,8 +190,13 @@ mod tests {
     fn a_waiter_that_leaves_makes_no_hole() {
         let set = TaskSet::default();
         let first = set.enter(Simple);
-        drop(set.enter(Ordered));
+        let ordered = set.enter(Ordered);
+        let behind = set.enter(Simple);
+        assert!(!behind.has_turn());
+        drop(ordered);
+        assert!(behind.has_turn(), "nothing parts it from the first any more");
         let last = set.enter(Ordered);
+        drop(behind);
         assert!(!last.has_turn());
         drop(first);
         assert!(last.has_turn());

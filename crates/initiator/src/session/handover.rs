@@ -60,7 +60,8 @@ impl Handover {
             return Ok(());
         }
         tracing::warn!(%address, %old, "another portal group takes over with writes in flight: resetting the unit");
-        new.reset_unit(lun).await.map_err(|source| ConnectError::Unfenced { address, old, source })
+        let unfenced = |source| ConnectError::Unfenced { address, old, source: Box::new(source) };
+        new.reset_unit(lun).await.map_err(unfenced)
     }
 }
 

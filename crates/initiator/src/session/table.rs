@@ -473,3 +473,6 @@ fn block_error(device: &str, request: &Request, share: Share, failure: ScsiFailu
         source: io::Error::new(kind, failure),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,9 +93,8 @@ impl<'u> Connection<'u> {
             self.waiting.resize_with(index + 1, || None);
         }
         let unit = self.units[place].unit;
-        // Memory of this size is only reserved here: it is used up as data arrives in it.
-        let data = Buf::for_read(admitted.data_out());
-        self.waiting[index] = Some(Waiting { task, unit, admitted, turn, data, solicited: false });
+        let (data, early) = (Buf::zeroed(0), Vec::new());
+        self.waiting[index] = Some(Waiting { task, unit, admitted, turn, data, early, solicited: false });
         self.unsolicited.push_back(task);
         self.solicit();
     }
@@ -105,12 +104,15 @@ impl<'u> Connection<'u> {
         while let Some(task) = self.unsolicited.front().copied() {
             let slot = self.waiting.get_mut(task.index()).and_then(Option::as_mut);
             if let Some(waiting) = slot.filter(|waiting| waiting.task == task) {
-                let len = waiting.data.len();
+                let len = waiting.admitted.data_out();
                 if self.writing > 0 && self.writing + len > WRITES_HIGH {
                     return;
                 }
                 self.writing += len;
                 waiting.solicited = true;
+                waiting.data = Buf::for_read(len);
+                let early = std::mem::take(&mut waiting.early);
+                waiting.data[..early.len()].copy_from_slice(&early);
                 self.engine.solicit(task, u32::try_from(len).unwrap_or(u32::MAX));
             }
             self.unsolicited.pop_front();
@@ -124,6 +126,12 @@ impl<'u> Connection<'u> {
             return;
         }
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        if !waiting.solicited {
+            // In order from the start on, at most FirstBurstLength.
+            let room = waiting.admitted.data_out().saturating_sub(offset);
+            waiting.early.extend_from_slice(&data[..room.min(data.len())]);
+            return;
+        }
         if let Some(room) = waiting.data.get_mut(offset..) {
             let len = room.len().min(data.len());
             room[..len].copy_from_slice(&data[..len]);

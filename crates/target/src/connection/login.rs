@@ -30,7 +30,8 @@ impl Connection<'_> {
             });
         }
         let auth = match info.session_type {
-            // Discovery tells an initiator no more than the name of what it may use.
+            // Who may log in proves itself there; a name and addresses are no secret, and an initiator that is not
+            // allowed is told of nothing (see `send_targets`).
             SessionType::Discovery => TargetAuth::None,
             SessionType::Normal => {
                 let target = info.target_name.as_deref().unwrap_or_default();
@@ -52,6 +53,7 @@ impl Connection<'_> {
 
     /// A login is complete: the predecessor ends, and only then the new session begins.
     pub(super) async fn logged_in(&mut self, info: &LoginInfo, wire: &mut io::Wire) -> Result<(), Stop> {
+        self.initiator.clone_from(&info.initiator_name);
         if info.session_type == SessionType::Discovery {
             tracing::debug!(peer = %self.peer, initiator = %info.initiator_name, "discovery");
             return Ok(());
@@ -81,11 +83,12 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// SendTargets.
+    /// SendTargets. A target that would not let this initiator in is not there for it.
     pub(super) fn send_targets(&mut self, which: &str) {
         let iqn = &self.shared.iqn;
+        let allowed = self.shared.access.allows(&self.initiator);
         let asked = which.is_empty() || which == "All" || which.eq_ignore_ascii_case(iqn);
-        let records = if asked {
+        let records = if allowed && asked {
             let addresses = self
                 .shared
                 .portals

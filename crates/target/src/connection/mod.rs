@@ -63,7 +63,10 @@ struct Waiting<'u> {
     unit: &'u Unit,
     admitted: Admitted,
     turn: Place<'u>,
+    /// All of its data, once it was called for: no memory follows the mere announcement of a write.
     data: Buf,
+    /// What came unasked before that.
+    early: Vec<u8>,
     /// Whether its data was called for, and so counts in `writing`.
     solicited: bool,
 }
@@ -113,6 +116,8 @@ struct Attached<'u> {
 struct Connection<'u> {
     shared: &'u Shared,
     peer: String,
+    /// Name of the initiator, once logged in.
+    initiator: String,
     /// This end's address: where a portal on all addresses was reached.
     local: Option<IpAddr>,
     engine: Target<Shipped>,
@@ -154,6 +159,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: String, shared: &Shared, seed
     let mut connection = Connection {
         shared,
         peer,
+        initiator: String::new(),
         local: stream.local_addr().ok().map(|address| address.ip().to_canonical()),
         engine,
         id,

@@ -5,17 +5,27 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use iscsi::pdu::{TaskFunction, TaskResponse};
 use iscsi::{
-    Credentials, Event, Initiator, InitiatorConfig, Isid, Outcome, ScsiRequest, Seed, SessionError,
-    TargetRecord,
+    Attribute, Credentials, Event, Initiator, InitiatorConfig, Isid, Outcome, ScsiRequest, Seed,
+    SessionError, TargetRecord, Task, Verdict,
 };
-use scsi::{Command, DataLength, Sense, Status};
+use scsi::{Command, DataLength, Rw, Sense, Status};
 
 use crate::IQN;
 
 pub(crate) struct Client {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
     pub(crate) engine: Initiator<Bytes>,
+}
+
+/// Something that the target said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A command ended, with this status.
+    Ended(Task, u8),
+    /// A function was answered.
+    Managed(u32, TaskResponse),
 }
 
 /// What a command came to.
@@ -117,6 +127,58 @@ impl Client {
         let outcome = end.expect("the loop's condition");
         buffer.truncate(outcome.received.try_into().unwrap());
         Ok(Answer { outcome, data: buffer })
+    }
+
+    /// Submits a write and sends it, without waiting for anything.
+    pub(crate) fn begin_write(&mut self, lba: u64, data: &[u8], attribute: Attribute) -> Task {
+        let blocks = (data.len() / 512) as u32;
+        let cdb = Command::Write(Rw::shortest(lba, blocks)).encode().unwrap().padded();
+        let request = ScsiRequest::write(0, cdb, Bytes::copy_from_slice(data));
+        let task = self.engine.submit(ScsiRequest { attribute, ..request }).unwrap();
+        self.send();
+        task
+    }
+
+    /// Sends a task management function, without waiting for its answer.
+    pub(crate) fn begin_manage(&mut self, function: TaskFunction, task: Option<Task>) -> u32 {
+        let itt = self.engine.manage(function, 0, task).unwrap();
+        self.send();
+        itt
+    }
+
+    pub(crate) fn send(&mut self) {
+        let mut wire = Vec::new();
+        self.engine.transmit().drain_into(&mut wire);
+        self.stream.write_all(&wire).unwrap();
+    }
+
+    /// What comes within so long: ends of commands by status, and answers to functions, in their order.
+    pub(crate) fn listen(&mut self, limit: Duration) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        let end = Instant::now() + limit;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.stream.set_read_timeout(Some(left)).unwrap();
+            let mut bytes = vec![0; 1 << 20];
+            let len = match self.stream.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(len) => len,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("{error}"),
+            };
+            let mut rest = &bytes[..len];
+            while let Some(event) = self.engine.receive(Instant::now(), &mut rest).unwrap() {
+                match event {
+                    Event::Done { task, outcome, .. } if outcome.verdict == Verdict::Completed => {
+                        heard.push(Heard::Ended(task, outcome.status));
+                    }
+                    Event::TaskManagement { itt, response, .. } => heard.push(Heard::Managed(itt, response)),
+                    _ => {}
+                }
+            }
+            self.send();
+        }
+        self.stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        heard
     }
 
     /// Sends what waits and takes what comes, once.

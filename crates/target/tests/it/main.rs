@@ -6,11 +6,13 @@
 mod bad_input;
 mod client;
 mod conformance;
+mod disk_faults;
+mod greedy;
 mod sessions;
 
 use std::sync::Arc;
 
-use block::{BlockDevice, MemoryDevice};
+use block::{BlockDevice, FailingDevice, MemoryDevice};
 use target::{Access, LunSpec, Target, TargetBuilder};
 
 pub(crate) const IQN: &str = "iqn.2026-01.test.oxsan:it";
@@ -28,15 +30,29 @@ impl Bench {
         Self::with(|builder| builder)
     }
 
+    /// The same with a disk that fails by plan in front of the memory.
+    pub(crate) fn failing() -> (Self, Arc<FailingDevice<Arc<MemoryDevice>>>) {
+        let disk = Arc::new(MemoryDevice::new(16 << 20));
+        let failing = Arc::new(FailingDevice::new(Arc::clone(&disk)));
+        (Self::on(disk, failing.clone(), |builder| builder), failing)
+    }
+
     pub(crate) fn guarded(access: Access) -> Self {
         Self::with(|builder| builder.access(access))
     }
 
     pub(crate) fn with(change: impl FnOnce(TargetBuilder) -> TargetBuilder) -> Self {
+        let disk = Arc::new(MemoryDevice::new(16 << 20));
+        Self::on(disk.clone(), disk, change)
+    }
+
+    fn on(
+        disk: Arc<MemoryDevice>,
+        device: Arc<dyn BlockDevice>,
+        change: impl FnOnce(TargetBuilder) -> TargetBuilder,
+    ) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let disk = Arc::new(MemoryDevice::new(16 << 20));
-        let device: Arc<dyn BlockDevice> = disk.clone();
         let any = "127.0.0.1:0".parse().unwrap();
         let builder = Target::builder(IQN).lun(LunSpec::new(device)).portal(any).portal(any);
         let target = runtime.block_on(change(builder).serve()).unwrap();

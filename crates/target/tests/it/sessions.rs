@@ -74,6 +74,23 @@ fn chap_one_way_and_mutual() {
     assert!(matches!(impostor.err(), Some(SessionError::Chap { .. })));
 }
 
+/// The choice for discovery: no secret is asked for, and who is not on the allow-list finds nothing.
+#[test]
+fn discovery_asks_for_no_secret_and_tells_who_is_allowed_alone() {
+    let mut access = Access::default();
+    access.add_user("user", b"usersecret123").unwrap();
+    let bench = Bench::guarded(access);
+    assert_eq!(Client::discover(bench.portal()).len(), 1);
+    let mut access = Access::default();
+    access.allow("iqn.2026-01.test.oxsan:other").unwrap();
+    let bench = Bench::guarded(access);
+    assert_eq!(Client::discover(bench.portal()), []);
+    let mut access = Access::default();
+    access.allow("iqn.2026-01.test.oxsan:CLIENT").unwrap();
+    let bench = Bench::guarded(access);
+    assert_eq!(Client::discover(bench.portal()).len(), 1);
+}
+
 #[test]
 fn the_allow_list() {
     let mut access = Access::default();
