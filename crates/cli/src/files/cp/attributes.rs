@@ -5,7 +5,9 @@ use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::Path;
 
 use ocfs2::{Attr, FileType, Inode, Timestamp, Volume};
-use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, XattrFlags, chmodat, lsetxattr, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, Timespec, Timestamps, XattrFlags, chmodat, lgetxattr, lsetxattr, utimensat,
+};
 use rustix::io::Errno;
 
 use super::error::{At, CopyError};
@@ -29,12 +31,31 @@ impl Attributes {
         self.root
     }
 
-    /// Whether owner and mode of `path` are the file's already.
-    pub(super) fn are_set(&self, attr: &Attr, path: &Path) -> bool {
-        path.symlink_metadata().is_ok_and(|there| {
+    /// Whether owner, mode and xattrs of `path` are the file's already.
+    pub(super) async fn are_set(
+        &self,
+        volume: &Volume,
+        inode: &Inode,
+        path: &Path,
+    ) -> Result<bool, CopyError> {
+        let attr = inode.attr();
+        let same = path.symlink_metadata().is_ok_and(|there| {
             let owner = (there.uid(), there.gid());
             there.mode() & 0o7777 == self.perm(attr) && (!self.root || owner == (attr.uid, attr.gid))
-        })
+        });
+        if !same {
+            return Ok(false);
+        }
+        for xattr in volume.xattrs(inode).await? {
+            let value = volume.xattr_value(inode, &xattr).await?;
+            // One byte more than it should have shows a longer one.
+            let mut there = vec![0; value.len() + 1];
+            let found = lgetxattr(path, xattr.name(), &mut there).ok().and_then(|len| there.get(..len));
+            if found != Some(value.as_slice()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Gives `path` what `inode` has: owner (as a user the group at most), mode, xattrs, then times, for all else

@@ -16,7 +16,7 @@ impl Copier<'_> {
     pub(super) async fn file(&mut self, inode: &Inode, to: &Path) -> Result<(), CopyError> {
         let attr = inode.attr();
         if is_copied(attr, to) {
-            if !self.attributes.are_set(attr, to) {
+            if !self.attributes.are_set(self.volume, inode, to).await? {
                 self.attributes.set(self.volume, inode, to).await?;
             }
             self.progress.skipped(attr);
