@@ -275,6 +275,7 @@ impl<'u> Connection<'u> {
             DataIn::Blocks(buf) => Shipped(Arc::new(buf)).into(),
             DataIn::Bytes(bytes) => Shipped(Arc::new(Buf::copy_of(&bytes))).into(),
         };
+        self.unsent += 1;
         self.engine.respond(task, &Response { status: status.code(), sense, data, total });
     }
 }

@@ -35,9 +35,10 @@ use io::Wake;
 /// Bytes of the receive buffer before login, and after.
 const RECEIVE_LOGIN: usize = 16 << 10;
 const RECEIVE: usize = 256 << 10;
-/// So much is sent at once, though there is more to do: the initiator works on it meanwhile. Two ends that each do
-/// all there is to do before they send work in turns.
-const SEND_SOON: usize = 48 << 10;
+/// So many answers, or so many bytes, are sent at once, though there is more to do: the initiator works on them
+/// meanwhile. Two ends that each do all there is to do before they send work in turns.
+const ANSWERS_SOON: usize = 12;
+const BYTES_SOON: usize = 512 << 10;
 /// Nothing more is taken in while so many bytes wait to be sent.
 const SEND_HIGH: usize = 4 << 20;
 /// Nothing more is taken in while reads of so many bytes wait for the disk.
@@ -139,6 +140,8 @@ struct Connection<'u> {
     next_number: u64,
     reading: usize,
     writing: usize,
+    /// Answers since something was sent.
+    unsent: usize,
     closing: bool,
 }
 
@@ -175,6 +178,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: String, shared: &Shared, seed
         next_number: 0,
         reading: 0,
         writing: 0,
+        unsent: 0,
         closing: false,
     };
     let mut wire = io::Wire::new(stream, now);
@@ -192,7 +196,8 @@ impl<'u> Connection<'u> {
             wire.wake_by(self.engine.poll_timeout());
             let hungry = self.is_hungry();
             match wire.wait(&mut self.engine, &mut self.jobs, hungry, end.as_mut()).await {
-                Wake::Received | Wake::Sent => {}
+                Wake::Received => {}
+                Wake::Sent => self.unsent = 0,
                 Wake::Job(ended) => {
                     self.end_job(ended);
                     // All others that are done too go with the same send.
@@ -220,7 +225,8 @@ impl<'u> Connection<'u> {
             if self.closing || !self.is_hungry() {
                 return Ok(());
             }
-            if self.engine.transmit().len() >= SEND_SOON {
+            if self.unsent >= ANSWERS_SOON || self.engine.transmit().len() >= BYTES_SOON {
+                self.unsent = 0;
                 wire.send_now(&mut self.engine);
             }
             let mut bytes = wire.unread();
