@@ -137,40 +137,44 @@ fn a_truncated_volume_gives_errors_for_what_is_gone() {
 }
 
 /// A directory said to be as long as the volume, over blocks that hold no names: each of them was kept as an error of
-/// its own, so that memory followed `i_size`. The walk gives such a directory up after a few.
+/// its own, so that memory followed `i_size`. The walk gives such a directory up after a few. Blocks with a trailer are
+/// judged as a whole, those without entry by entry: the flag of an index, which calls for trailers, is set or not.
 #[test]
 fn a_directory_as_long_as_the_volume_is_given_up_early() {
     block_on(async {
-        let volume = open("c").await;
-        let geometry = *volume.geometry();
-        let mut walk = volume.walk(volume.inode(volume.root()).await.unwrap());
-        let dir = loop {
-            let entry = walk.next().await.expect("a directory with extents").unwrap();
-            // Its own blocks: not in the dinode, which then has no extents.
-            if entry.inode.is_dir() && !entry.inode.dinode().dyn_features.contains(DynFeatures::INLINE_DATA) {
-                break entry.inode;
-            }
-        };
-        let mut extents = volume.fiemap(&dir, 0, u64::MAX);
-        let first = extents.next().await.unwrap().expect("an extent").physical;
-        let clusters =
-            (u64::from(geometry.clusters.get()) - (first >> geometry.cluster_size.bits())).min(65_535);
-        let at = dir.ino().get() * geometry.block_size.bytes();
-        let size = clusters << geometry.cluster_size.bits();
-        let patches = vec![
-            (at + 0x14, u32::try_from(clusters).unwrap().to_le_bytes().to_vec()),
-            (at + 0x20, size.to_le_bytes().to_vec()),
-            (at + 0xc4, vec![1, 0]), // one extent
-            (at + 0xd4, u16::try_from(clusters).unwrap().to_le_bytes().to_vec()),
-        ];
-        let (walked, _) = examine(Arc::new(Patched::new(&fixtures::image("c"), patches))).await;
-        assert!(
-            (16..64).contains(&walked.errors.len()),
-            "{} errors: {:?}",
-            walked.errors.len(),
-            walked.errors.first()
-        );
+        for indexed in [true, false] {
+            let errors = errors_of_a_directory_as_long_as_the_volume(indexed).await;
+            assert!((16..64).contains(&errors), "indexed {indexed}: {errors} errors");
+        }
     });
+}
+
+async fn errors_of_a_directory_as_long_as_the_volume(indexed: bool) -> usize {
+    let volume = open("a").await;
+    let geometry = *volume.geometry();
+    let mut walk = volume.walk(volume.inode(volume.root()).await.expect("the root"));
+    let dir = loop {
+        let entry = walk.next().await.expect("a directory with an index").expect("readable");
+        if entry.inode.is_dir() && entry.inode.dinode().dyn_features.contains(DynFeatures::INDEXED_DIR) {
+            break entry.inode;
+        }
+    };
+    let mut extents = volume.fiemap(&dir, 0, u64::MAX);
+    let first = extents.next().await.expect("readable").expect("an extent").physical;
+    let clusters = (u64::from(geometry.clusters.get()) - (first >> geometry.cluster_size.bits())).min(65_535);
+    let at = dir.ino().get() * geometry.block_size.bytes();
+    let size = clusters << geometry.cluster_size.bits();
+    let mut features = dir.dinode().dyn_features;
+    features.set(DynFeatures::INDEXED_DIR, indexed);
+    let patches = vec![
+        (at + 0x14, u32::try_from(clusters).expect("at most 65,535").to_le_bytes().to_vec()),
+        (at + 0x20, size.to_le_bytes().to_vec()),
+        (at + 0x76, features.bits().to_le_bytes().to_vec()),
+        (at + 0xc4, vec![1, 0]), // one extent
+        (at + 0xd4, u16::try_from(clusters).expect("at most 65,535").to_le_bytes().to_vec()),
+    ];
+    let (walked, _) = examine(Arc::new(Patched::new(&fixtures::image("a"), patches))).await;
+    walked.errors.len()
 }
 
 /// Bits flipped all over the metadata, many at once, from fixed seeds: whatever comes of it, it ends.
