@@ -97,8 +97,13 @@ impl Buf {
     }
 
     /// Its memory, taken from the pool now if it was not yet.
+    fn chunk(&self) -> &Chunk {
+        self.chunk.get_or_init(|| Chunk::take(self.len).0)
+    }
+
+    /// The same, to be written to.
     fn chunk_mut(&mut self) -> &mut Chunk {
-        self.chunk.get_or_init(|| Chunk::take(self.len).0);
+        self.chunk();
         self.chunk.get_mut().expect("set in the line above")
     }
 }
@@ -120,7 +125,7 @@ impl Deref for Buf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.chunk.get_or_init(|| Chunk::take(self.len).0).bytes()[..self.len]
+        &self.chunk().bytes()[..self.len]
     }
 }
 

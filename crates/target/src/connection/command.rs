@@ -255,11 +255,9 @@ impl<'u> Connection<'u> {
 
     /// Answers, unless the unit was reset since the command came: then it counts as aborted.
     fn respond_in(&mut self, task: TargetTask, unit: &Unit, reply: Reply, epoch: u64) {
-        if unit.epoch() == epoch {
-            return self.respond(task, Some(unit), reply);
-        }
         // The tasks of whoever reset the unit are void already, and this says nothing to them.
-        self.engine.respond(task, &Response::status(Status::TaskAborted.code(), Vec::new()));
+        let reply = if unit.epoch() == epoch { reply } else { Reply::aborted() };
+        self.respond(task, Some(unit), reply);
     }
 
     fn respond(&mut self, task: TargetTask, unit: Option<&Unit>, reply: Reply) {

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_util::Stream as _;
@@ -151,32 +151,15 @@ impl Wire {
 
     /// Sends until nothing waits; not ready while the socket is full.
     fn poll_send(&mut self, cx: &mut Context<'_>, engine: &mut Target<Shipped>) -> Poll<io::Result<()>> {
-        let transmit = engine.transmit();
-        while !transmit.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = transmit.fill(&mut slices);
-            let sent = match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(sent)) => sent,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            };
-            transmit.advance(sent);
-        }
-        Poll::Ready(Ok(()))
+        send(engine, |slices| Pin::new(&mut self.stream).poll_write_vectored(cx, slices))
     }
 
     /// Sends what the socket takes at once. What goes wrong here goes wrong again in [`Self::wait`], and is told there.
     pub(super) fn send_now(&self, engine: &mut Target<Shipped>) {
-        let transmit = engine.transmit();
-        while !transmit.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = transmit.fill(&mut slices);
-            match self.stream.try_write_vectored(&slices[..count]) {
-                Ok(sent) if sent > 0 => transmit.advance(sent),
-                _ => return,
-            }
-        }
+        let _ = send(engine, |slices| match self.stream.try_write_vectored(slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            result => Poll::Ready(result),
+        });
     }
 
     /// Sends what waits, for so long at most.
@@ -189,6 +172,24 @@ impl Wire {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let _ = Pin::new(&mut self.stream).poll_shutdown(&mut cx);
     }
+}
+
+/// Sends until nothing waits, or `write` takes no more.
+fn send(
+    engine: &mut Target<Shipped>,
+    mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<()>> {
+    let transmit = engine.transmit();
+    while !transmit.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = transmit.fill(&mut slices);
+        match ready!(write(&slices[..count])) {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Ok(sent) => transmit.advance(sent),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+    Poll::Ready(Ok(()))
 }
 
 #[allow(clippy::disallowed_methods, reason = "driver: the connection's clock")]

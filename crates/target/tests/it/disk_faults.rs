@@ -63,12 +63,7 @@ fn a_write_that_waits_for_its_data_is_not_done_after_a_reset() {
         [TaskFunction::LogicalUnitReset, TaskFunction::TargetWarmReset, TaskFunction::ClearTaskSet]
     {
         let bench = Bench::new();
-        let mut slow = Client::login(bench.portal(), only_r2t(1)).unwrap();
-        slow.run(Command::TestUnitReady, &[]);
-        let mut other = Client::ready(bench.portal(), 2);
-        let task = slow.begin_write(0, &[1; 4096], Attribute::Simple);
-        // The R2T has come and waits in the socket; its data has not been sent.
-        std::thread::sleep(MOMENT);
+        let (mut slow, task, mut other) = with_a_write_without_data(&bench);
         let itt = other.begin_manage(function, None);
         assert_eq!(other.listen(MOMENT), [Heard::Managed(itt, TaskResponse::Complete)]);
         other.run(Command::TestUnitReady, &[]);
@@ -84,14 +79,21 @@ fn only_r2t(number: u16) -> iscsi::InitiatorConfig {
     iscsi::InitiatorConfig { settings, ..config(number) }
 }
 
+/// A session with a write whose data is called for and not sent, and another session. The R2T has come and waits in
+/// the socket.
+fn with_a_write_without_data(bench: &Bench) -> (Client, iscsi::Task, Client) {
+    let mut slow = Client::login(bench.portal(), only_r2t(1)).expect("a login");
+    slow.run(Command::TestUnitReady, &[]);
+    let other = Client::ready(bench.portal(), 2);
+    let task = slow.begin_write(0, &[1; 4096], Attribute::Simple);
+    std::thread::sleep(MOMENT);
+    (slow, task, other)
+}
+
 #[test]
 fn an_ordered_write_waits_for_one_that_waits_for_its_data() {
     let bench = Bench::new();
-    let mut slow = Client::login(bench.portal(), only_r2t(1)).unwrap();
-    slow.run(Command::TestUnitReady, &[]);
-    let mut other = Client::ready(bench.portal(), 2);
-    let first = slow.begin_write(0, &[1; 4096], Attribute::Simple);
-    std::thread::sleep(MOMENT);
+    let (mut slow, first, mut other) = with_a_write_without_data(&bench);
     let ordered = other.begin_write(0, &[2; 4096], Attribute::Ordered);
     let behind = other.begin_write(4, &[3; 512], Attribute::Simple);
     assert_eq!(other.listen(MOMENT), [], "the ordered write ran before an older one");
@@ -106,11 +108,7 @@ fn an_ordered_write_waits_for_one_that_waits_for_its_data() {
 #[test]
 fn what_waits_for_its_turn_can_be_aborted() {
     let bench = Bench::new();
-    let mut slow = Client::login(bench.portal(), only_r2t(1)).unwrap();
-    slow.run(Command::TestUnitReady, &[]);
-    let mut other = Client::ready(bench.portal(), 2);
-    let first = slow.begin_write(0, &[1; 4096], Attribute::Simple);
-    std::thread::sleep(MOMENT);
+    let (slow, first, mut other) = with_a_write_without_data(&bench);
     let ordered = other.begin_write(64, &[2; 4096], Attribute::Ordered);
     let behind = other.begin_write(128, &[3; 512], Attribute::Simple);
     let itt = other.begin_manage(TaskFunction::AbortTask, Some(ordered));
