@@ -49,31 +49,15 @@ impl Unit {
             Command::TestUnitReady | Command::StartStop(_) | Command::PreFetch { .. } => {
                 Started::Done(Reply::good())
             }
-            Command::Verify(rw, check) => {
-                Started::Later(Box::pin(
-                    async move { self.verify(rw, check, data, epoch).await.about(full_len) },
-                ))
+            Command::Verify(rw, check) => later(full_len, self.verify(rw, check, data, epoch)),
+            Command::WriteAndVerify(rw, check) => {
+                later(full_len, self.write_and_verify(rw, check, data, epoch))
             }
-            Command::WriteAndVerify(rw, check) => Started::Later(Box::pin(async move {
-                self.write_and_verify(rw, check, data, epoch).await.about(full_len)
-            })),
-            Command::OrWrite(rw) => {
-                Started::Later(Box::pin(async move { self.or_write(rw, data, epoch).await.about(full_len) }))
-            }
-            Command::CompareAndWrite(rw) => Started::Later(Box::pin(async move {
-                self.compare_and_write(rw, data, epoch).await.about(full_len)
-            })),
-            Command::WriteSame(same) => {
-                Started::Later(Box::pin(
-                    async move { self.write_same(same, data, epoch).await.about(full_len) },
-                ))
-            }
-            Command::Unmap { .. } => {
-                Started::Later(Box::pin(async move { self.unmap(&data, epoch).await.about(full_len) }))
-            }
-            Command::SynchronizeCache { range, immediate } => {
-                Started::Later(Box::pin(self.synchronize(range, immediate)))
-            }
+            Command::OrWrite(rw) => later(full_len, self.or_write(rw, data, epoch)),
+            Command::CompareAndWrite(rw) => later(full_len, self.compare_and_write(rw, data, epoch)),
+            Command::WriteSame(same) => later(full_len, self.write_same(same, data, epoch)),
+            Command::Unmap { .. } => later(full_len, self.unmap(data, epoch)),
+            Command::SynchronizeCache { range, immediate } => later(0, self.synchronize(range, immediate)),
             _ => Started::Done(self.report(session, &admitted, &data)),
         }
     }
@@ -167,46 +151,35 @@ impl Unit {
         if fua || !self.mode().write_cache { Durability::Stable } else { Durability::Cached }
     }
 
-    async fn synchronize(&self, range: Rw, immediate: bool) -> Reply {
+    async fn synchronize(&self, range: Rw, immediate: bool) -> Result<(), Reply> {
         // IMMED lets a device answer early; answering when it is done is always right.
         let _ = immediate;
-        match self.device.flush().await {
-            Ok(()) => Reply::good(),
-            Err(error) => Reply::failed(&error, range.lba, true),
-        }
+        self.device.flush().await.map_err(|error| Reply::failed(&error, range.lba, true))
     }
 
-    async fn write_and_verify(&self, rw: Rw, check: ByteCheck, data: Buf, epoch: u64) -> Reply {
+    async fn write_and_verify(&self, rw: Rw, check: ByteCheck, data: Buf, epoch: u64) -> Result<(), Reply> {
         let range = self.bytes(rw.lba, rw.blocks.into());
-        let _guard = match self.claim(epoch, range.clone(), Hold::Owned).await {
-            Ok(guard) => guard,
-            Err(reply) => return reply,
-        };
+        let _guard = self.claim(epoch, range.clone(), Hold::Owned).await?;
         let wrote = if check == ByteCheck::Medium { None } else { Some(Buf::copy_of(&data)) };
         // Verified means on the medium: the write goes all the way before it is read back.
         let (bufs, result) = self.device.write(range.start, data.into_bufs(), Durability::Stable).await;
-        if let Err(error) = result {
-            return Reply::failed(&error, rw.lba, true);
-        }
+        result.map_err(|error| Reply::failed(&error, rw.lba, true))?;
         let len = block::total_len(&bufs);
         drop(bufs);
         match wrote {
-            Some(wrote) => self.compare(range.start, &wrote).await.unwrap_or_else(Reply::good),
+            Some(wrote) => self.compare(range.start, &wrote).await,
             None => self.read_through(range.start, as_u64(len)).await,
         }
     }
 
-    async fn write_same(&self, same: WriteSame, data: Buf, epoch: u64) -> Reply {
+    async fn write_same(&self, same: WriteSame, data: Buf, epoch: u64) -> Result<(), Reply> {
         let lba = same.range.lba;
         let blocks = match same.range.blocks {
             0 => self.blocks - lba,
             blocks => blocks.into(),
         };
         let range = self.bytes(lba, blocks);
-        let _guard = match self.claim(epoch, range.clone(), Hold::Owned).await {
-            Ok(guard) => guard,
-            Err(reply) => return reply,
-        };
+        let _guard = self.claim(epoch, range.clone(), Hold::Owned).await?;
         // UNMAP: blocks read as zeroes afterwards, whatever block came with the command. SBC-3 would have a block of
         // anything else written; tgtd and LIO unmap all the same, and that is what initiators know.
         let zeroes = same.unmap || same.no_data || data.iter().all(|byte| *byte == 0);
@@ -220,10 +193,7 @@ impl Unit {
             Ok(()) if !self.mode().write_cache => self.device.flush().await,
             other => other,
         };
-        match result {
-            Ok(()) => Reply::good(),
-            Err(error) => Reply::failed(&error, lba, true),
-        }
+        result.map_err(|error| Reply::failed(&error, lba, true))
     }
 
     /// Writes one block over a range.
@@ -241,42 +211,45 @@ impl Unit {
         Ok(())
     }
 
-    async fn unmap(&self, data: &[u8], epoch: u64) -> Reply {
+    async fn unmap(&self, data: Buf, epoch: u64) -> Result<(), Reply> {
         if data.is_empty() {
             // No parameter list is no error, and nothing to do.
-            return Reply::good();
+            return Ok(());
         }
-        let Ok(list) = UnmapList::parse(data) else {
-            return Reply::illegal(AdditionalSense::PARAMETER_LIST_LENGTH_ERROR);
+        let Ok(list) = UnmapList::parse(&data) else {
+            return Err(Reply::illegal(AdditionalSense::PARAMETER_LIST_LENGTH_ERROR));
         };
         let ranges = list.ranges();
         if ranges.len() > as_usize(MAX_UNMAP_RANGES) {
-            return Reply::illegal(AdditionalSense::INVALID_FIELD_IN_PARAMETER_LIST);
+            return Err(Reply::illegal(AdditionalSense::INVALID_FIELD_IN_PARAMETER_LIST));
         }
         // All ranges are judged before the first is touched.
         let mut total = 0u64;
         for range in ranges.clone() {
             total += u64::from(range.blocks);
             if range.lba.checked_add(range.blocks.into()).is_none_or(|end| end > self.blocks) {
-                return Reply::illegal(AdditionalSense::LBA_OUT_OF_RANGE);
+                return Err(Reply::illegal(AdditionalSense::LBA_OUT_OF_RANGE));
             }
         }
         if total > MAX_UNMAP_BLOCKS.into() {
-            return Reply::illegal(AdditionalSense::INVALID_FIELD_IN_PARAMETER_LIST);
+            return Err(Reply::illegal(AdditionalSense::INVALID_FIELD_IN_PARAMETER_LIST));
         }
         for range in ranges.filter(|range| range.blocks > 0) {
             let bytes = self.bytes(range.lba, range.blocks.into());
-            let _guard = match self.claim(epoch, bytes.clone(), Hold::Owned).await {
-                Ok(guard) => guard,
-                Err(reply) => return reply,
-            };
+            let _guard = self.claim(epoch, bytes.clone(), Hold::Owned).await?;
             let result = self.device.write_zeroes(bytes.start, bytes.end - bytes.start).await;
-            if let Err(error) = result {
-                return Reply::failed(&error, range.lba, true);
-            }
+            result.map_err(|error| Reply::failed(&error, range.lba, true))?;
         }
-        Reply::good()
+        Ok(())
     }
+}
+
+/// Runs a command that is about so many bytes. It says GOOD, or how it ended otherwise.
+fn later<'u>(full_len: u64, run: impl Future<Output = Result<(), Reply>> + Send + 'u) -> Started<'u> {
+    Started::Later(Box::pin(async move {
+        let reply = run.await.map_or_else(|other| other, |()| Reply::good());
+        reply.about(full_len)
+    }))
 }
 
 /// Ends a request whose range is held: at once where the disk has done it, else later.
