@@ -22,8 +22,6 @@ const RECENT: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not 0");
 const DAMAGED_MAX: usize = 10_000;
 /// Pages of a directory after which a listing lets others run: emptied ones may be long, and all in memory.
 const YIELD_AFTER: usize = 64;
-/// Unreadable blocks after which the rest of a directory is given up, in one listing.
-const BAD_BLOCKS_MAX: usize = 16;
 
 /// A mounted volume.
 ///
@@ -161,14 +159,14 @@ impl Filesystem for VolumeFs {
         listing: &mut Listing,
     ) -> Result<(), Errno> {
         let dir = self.open_inode(ino).await?;
-        let mut position = Some(offset);
-        let (mut pages, mut bad) = (0usize, 0);
-        while let Some(at) = position {
-            pages += 1;
-            if pages.is_multiple_of(YIELD_AFTER) {
+        let mut pages = self.volume.dir_pages(&dir, offset);
+        let mut count = 0usize;
+        while let Some(page) = pages.next().await {
+            count += 1;
+            if count.is_multiple_of(YIELD_AFTER) {
                 tokio::task::yield_now().await;
             }
-            match self.volume.readdir(&dir, at).await {
+            match page {
                 Ok(page) => {
                     for damage in &page.damage {
                         self.note_damage(&dir, damage);
@@ -176,14 +174,9 @@ impl Filesystem for VolumeFs {
                     if !self.list_page(&page.entries, listing).await {
                         return Ok(());
                     }
-                    position = page.next;
                 }
                 Err(error) if !error.is_damage() => return Err(failed(ino, &error)),
-                Err(error) => {
-                    bad += 1;
-                    self.note_damage(&dir, &error);
-                    position = self.volume.next_dir_block(&dir, at).filter(|_| bad < BAD_BLOCKS_MAX);
-                }
+                Err(error) => self.note_damage(&dir, &error),
             }
         }
         if listing.is_empty() && lock(&self.damaged).contains(&dir.ino()) { Err(Errno::IO) } else { Ok(()) }

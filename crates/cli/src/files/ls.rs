@@ -213,14 +213,13 @@ impl Lister<'_> {
     /// Reads the names of a directory, and the inodes where they are wanted.
     async fn read(&mut self, path: &[u8], dir: &Inode) -> Vec<Line> {
         let mut lines = Vec::new();
-        let mut position = Some(0);
-        while let Some(at) = position {
-            match self.volume.readdir(dir, at).await {
+        let mut pages = self.volume.dir_pages(dir, 0);
+        while let Some(page) = pages.next().await {
+            match page {
                 Ok(page) => {
                     for damage in &page.damage {
                         self.trouble.report(path, damage);
                     }
-                    position = page.next;
                     for name in page.entries {
                         let hidden = name.name.starts_with(b".");
                         let shown = !hidden || self.args.all || self.args.almost_all && !name.is_dot();
@@ -231,10 +230,7 @@ impl Lister<'_> {
                         }
                     }
                 }
-                Err(error) => {
-                    self.trouble.report(path, &error);
-                    position = if error.is_damage() { self.volume.next_dir_block(dir, at) } else { None };
-                }
+                Err(error) => self.trouble.report(path, &error),
             }
         }
         if self.wants_inodes() {

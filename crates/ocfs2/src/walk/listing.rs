@@ -5,9 +5,6 @@ use ocfs2_format::BlockNum;
 use crate::inode::Inode;
 use crate::{Error, Volume};
 
-/// Unreadable pieces of one directory after which the rest of it is given up.
-const MAX_BAD_PIECES: usize = 16;
-
 /// A directory's names in byte order, `.` and `..` left out; compact, for there may be millions.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
@@ -28,23 +25,16 @@ impl Listing {
     /// Lists `dir`, as much of it as can be read.
     pub(super) async fn read(volume: &Volume, dir: &Inode) -> Self {
         let mut listing = Self::default();
-        let mut position = Some(0);
-        let mut bad = 0;
-        while let Some(at) = position {
-            match volume.readdir(dir, at).await {
+        let mut pages = volume.dir_pages(dir, 0);
+        while let Some(page) = pages.next().await {
+            match page {
                 Ok(page) => {
                     for entry in page.entries.iter().filter(|entry| !entry.is_dot()) {
                         listing.push(&entry.name, entry.ino);
                     }
-                    bad += page.damage.len();
                     listing.damage.extend(page.damage.into_iter().map(Error::from));
-                    position = page.next.filter(|_| bad < MAX_BAD_PIECES);
                 }
-                Err(source) => {
-                    bad += 1;
-                    listing.damage.push(source);
-                    position = volume.next_dir_block(dir, at).filter(|_| bad < MAX_BAD_PIECES);
-                }
+                Err(source) => listing.damage.push(source),
             }
         }
         listing.sort();
