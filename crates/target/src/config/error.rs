@@ -46,6 +46,24 @@ pub enum ConfigError {
         /// Why it failed.
         source: io::Error,
     },
+    /// A file to be served that is not there.
+    #[error("there is no file {}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Whether it was to be served read-only, and so cannot be made.
+        read_only: bool,
+    },
+    /// The size given is more than a file has that cannot grow.
+    #[error("{} has {have} bytes, less than size={want}, and ro keeps it from growing", path.display())]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        have: u64,
+        /// The size given.
+        want: u64,
+    },
     /// The size given is not the one a file or device has.
     #[error("{} has {have} bytes, which is more than size={want}", path.display())]
     Shrink {
@@ -95,15 +113,20 @@ impl ConfigError {
             Self::Portal { .. } => Some("a portal is ADDRESS:PORT, like 127.0.0.1:3260 or [::1]:3260"),
             Self::Chap => Some("keep the secret in a file that only you can read: --chap NAME:FILE"),
             Self::SecretMode { .. } => Some("chmod 600 the file"),
+            Self::Missing { read_only: true, .. } => {
+                Some("check the path: a read-only LUN serves a file that is there")
+            }
+            Self::Missing { read_only: false, .. } => {
+                Some("check the path, or add size= to have the file made")
+            }
+            Self::Short { .. } => Some("leave size= out to serve the file as it is, or leave ro out"),
             Self::Shrink { .. } => {
                 Some("leave size= out to serve the file as it is; files are never shortened")
             }
             Self::SizeGrain { .. } => Some("choose a multiple of the block size"),
             Self::Disk { source, .. } => source.hint(),
             Self::Target(error) => error.hint(),
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some("add size= to have the file made")
-            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("check the path"),
             Self::Io { .. } | Self::Toml { .. } => None,
         }
     }

@@ -108,12 +108,18 @@ pub(super) fn make_or_grow(path: &Path, size: u64, block: u32, read_only: bool) 
             let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(io("making"))?;
             return file.set_len(size).map_err(io("sizing"));
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(ConfigError::Missing { path: path.to_owned(), read_only });
+        }
         Err(error) => return Err(io("opening")(error)),
     };
     if have > size {
         return Err(ConfigError::Shrink { path: path.to_owned(), have, want: size });
     }
-    if have < size && !read_only {
+    if have < size && read_only {
+        return Err(ConfigError::Short { path: path.to_owned(), have, want: size });
+    }
+    if have < size {
         let file = OpenOptions::new().write(true).open(path).map_err(io("opening"))?;
         file.set_len(size).map_err(io("growing"))?;
     }
@@ -122,7 +128,7 @@ pub(super) fn make_or_grow(path: &Path, size: u64, block: u32, read_only: bool) 
 
 #[cfg(test)]
 mod tests {
-    use super::{LunConfig, make_or_grow, parse_size};
+    use super::{ConfigError, LunConfig, make_or_grow, parse_size};
     use scsi::Lun;
 
     #[test]
@@ -169,6 +175,10 @@ mod tests {
         make_or_grow(&path, 4096, 512, false).unwrap();
         make_or_grow(&path, 8192, 512, false).unwrap();
         assert_eq!(path.metadata().unwrap().len(), 8192);
+        // A size that cannot be had is not passed over.
+        make_or_grow(&path, 8192, 512, true).unwrap();
+        let short = make_or_grow(&path, 16384, 512, true).unwrap_err();
+        assert!(matches!(short, ConfigError::Short { have: 8192, want: 16384, .. }), "{short}");
         assert!(make_or_grow(&path, 4096, 512, false).is_err());
         assert_eq!(path.metadata().unwrap().len(), 8192);
         assert!(make_or_grow(&path, 8193, 512, false).is_err());

@@ -5,10 +5,11 @@ mod file;
 mod lun;
 mod secret;
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use block::{FileDevice, OpenOptions};
+use block::{BlockError, FileDevice, OpenOptions};
 
 pub use error::ConfigError;
 pub use lun::LunConfig;
@@ -97,8 +98,12 @@ fn open(config: &LunConfig) -> Result<LunSpec, ConfigError> {
         lun::make_or_grow(path, size, config.block, config.read_only)?;
     }
     let options = OpenOptions { read_only: config.read_only, ..OpenOptions::default() };
-    let device =
-        FileDevice::open(path, options).map_err(|source| ConfigError::Disk { path: path.clone(), source })?;
+    let device = FileDevice::open(path, options).map_err(|source| match source {
+        BlockError::Open { source, .. } if source.kind() == ErrorKind::NotFound => {
+            ConfigError::Missing { path: path.clone(), read_only: config.read_only }
+        }
+        source => ConfigError::Disk { path: path.clone(), source },
+    })?;
     let backing = path.canonicalize().map_err(|source| ConfigError::Io {
         path: path.clone(),
         what: "finding",
@@ -139,7 +144,24 @@ impl From<TargetError> for ConfigError {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_portal;
+    use super::{LunConfig, ServeConfig, parse_portal};
+
+    /// A file that is not there was told to be given a `size=`, and a read-only one too, which is never made.
+    #[test]
+    fn a_missing_file_is_told_with_what_helps() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("none");
+        for (options, makes) in [("", true), (",ro", false), (",ro,size=1G", false)] {
+            let lun = LunConfig::parse(&format!("{}{options}", file.display())).unwrap();
+            let config = ServeConfig { luns: vec![lun], ..ServeConfig::default() };
+            let error = config.build().err().unwrap();
+            assert_eq!(error.to_string(), format!("there is no file {}", file.display()), "{options}");
+            assert_eq!(error.hint().unwrap().contains("size="), makes, "{options}");
+        }
+        let error = ServeConfig::load(&file).unwrap_err();
+        assert_eq!(error.hint(), Some("check the path"));
+        assert!(!file.exists());
+    }
 
     #[test]
     fn portals() {
