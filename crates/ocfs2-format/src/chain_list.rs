@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::dinode::RawDinode;
 use crate::error::{Check, Corrupt, Structure};
 use crate::raw::{Input, index16, layout};
-use crate::units::BlockNum;
+use crate::units::{BlockNum, BlockSize};
 
 /// Head of a chain list as it lies on disk (`struct ocfs2_chain_list`, 16 bytes before the records).
 #[derive(
@@ -42,6 +42,21 @@ pub struct RawChainRec {
 }
 layout!(RawChainRec, 16, { blkno: 8 });
 
+impl RawChainList {
+    /// A list without chains, of an allocator with groups of `cpg` clusters and `bpc` bits for a cluster.
+    #[must_use]
+    pub fn empty(block_size: BlockSize, cpg: u16, bpc: u16) -> Self {
+        let count = U16::new(index16(ChainList::room(block_size)));
+        Self { cpg: U16::new(cpg), bpc: U16::new(bpc), count, ..Self::default() }
+    }
+}
+
+impl From<&Chain> for RawChainRec {
+    fn from(chain: &Chain) -> Self {
+        Self { free: U32::new(chain.free), total: U32::new(chain.total), blkno: U64::new(chain.head.0) }
+    }
+}
+
 /// A checked chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
@@ -66,12 +81,19 @@ pub struct ChainList<'a> {
 }
 
 impl<'a> ChainList<'a> {
+    /// Chains that fit: 19, 51, 115 or 243.
+    #[must_use]
+    pub fn room(block_size: BlockSize) -> usize {
+        let head = RawDinode::BODY_OFFSET.saturating_add(size_of::<RawChainList>());
+        block_size.room(head, size_of::<RawChainRec>())
+    }
+
     pub(crate) fn parse(input: &Input<'_, 'a>) -> Result<Self, Corrupt> {
         let input = &Input { structure: Structure::ChainList, ..*input };
         let raw: &RawChainList = input.at(RawDinode::BODY_OFFSET)?;
         let geometry = &input.volume.geometry;
         let (count, used, bpc) = (raw.count.get(), raw.next_free_rec.get(), raw.bpc.get());
-        input.count("cl_count", count, geometry.block_size.room(0xd0, 16))?;
+        input.count("cl_count", count, Self::room(geometry.block_size))?;
         input.used(("cl_next_free_rec", used), ("cl_count", count))?;
         let bpc_ok = bpc == 1 || u32::from(bpc) == geometry.blocks_per_cluster();
         input.ensure(bpc_ok, Check::BitsPerCluster { found: bpc })?;

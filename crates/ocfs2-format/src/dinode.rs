@@ -101,6 +101,36 @@ impl RawDinode {
     pub const CHECK_OFFSET: usize = 0x80;
     /// Byte of the body (`id2`).
     pub const BODY_OFFSET: usize = 0xc0;
+
+    /// A dinode in use, of a freshly zeroed block: signature, place and generations are set, nothing else.
+    #[must_use]
+    pub fn new(volume: &Volume, block: BlockNum, suballoc: Suballoc) -> Self {
+        Self {
+            signature: Dinode::SIGNATURE,
+            generation: U32::new(volume.fs_generation),
+            suballoc_slot: U16::new(suballoc.slot),
+            suballoc_bit: U16::new(suballoc.bit),
+            suballoc_loc: U64::new(suballoc.group.map_or(0, BlockNum::get)),
+            flags: U32::new(DinodeFlags::VALID.bits()),
+            blkno: U64::new(block.0),
+            fs_generation: U32::new(volume.fs_generation),
+            ..zerocopy::FromZeros::new_zeroed()
+        }
+    }
+
+    /// Sets `i_atime`, `i_ctime` and `i_mtime`.
+    pub fn set_times(&mut self, now: Timestamp) {
+        let (seconds, nanos) = (U64::new(now.seconds.cast_unsigned()), U32::new(now.nanos));
+        (self.atime, self.ctime, self.mtime) = (seconds, seconds, seconds);
+        (self.atime_nsec, self.ctime_nsec, self.mtime_nsec) = (nanos, nanos, nanos);
+    }
+
+    /// Sets both halves of the link count.
+    pub fn set_links(&mut self, links: u32) {
+        let [a, b, c, d] = links.to_le_bytes();
+        self.links_count = U16::from_bytes([a, b]);
+        self.links_count_hi = U16::from_bytes([c, d]);
+    }
 }
 const _: () = assert!(std::mem::offset_of!(RawDinode, check) == RawDinode::CHECK_OFFSET);
 

@@ -4,9 +4,10 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::dx_hash::DxHash;
+use crate::dx_root::RawDxRoot;
 use crate::error::{Check, Corrupt};
-use crate::raw::{Input, layout};
-use crate::units::BlockNum;
+use crate::raw::{Input, index16, layout};
+use crate::units::{BlockNum, BlockSize};
 
 /// Head of an entry list as it lies on disk (`struct ocfs2_dx_entry_list`).
 #[derive(
@@ -37,6 +38,23 @@ pub struct RawDxEntry {
     pub dirent_blk: U64,
 }
 layout!(RawDxEntry, 16, { dirent_blk: 8 });
+
+impl RawDxEntryList {
+    /// The head of an empty list in a dx root.
+    #[must_use]
+    pub fn in_root(block_size: BlockSize) -> Self {
+        let head = size_of::<RawDxRoot>().saturating_add(size_of::<Self>());
+        let room = block_size.room(head, size_of::<RawDxEntry>());
+        Self { count: U16::new(index16(room)), ..Self::default() }
+    }
+}
+
+impl From<&DxEntry> for RawDxEntry {
+    fn from(entry: &DxEntry) -> Self {
+        let DxHash { major, minor } = entry.hash;
+        Self { major_hash: U32::new(major), minor_hash: U32::new(minor), dirent_blk: U64::new(entry.block.0) }
+    }
+}
 
 /// A checked index entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,6 +54,24 @@ layout!(RawDxRoot, 0xc0, {
     dir_blkno: 0x30, num_entries: 0x38, free_blk: 0x40, suballoc_loc: 0x48,
 });
 
+impl RawDxRoot {
+    /// The root of directory `dir`'s index, inline and empty; [`RawDxEntryList::in_root`] follows it.
+    #[must_use]
+    pub fn new_inline(volume: &Volume, block: BlockNum, suballoc: Suballoc, dir: BlockNum) -> Self {
+        Self {
+            signature: DxRoot::SIGNATURE,
+            suballoc_slot: U16::new(suballoc.slot),
+            suballoc_bit: U16::new(suballoc.bit),
+            suballoc_loc: U64::new(suballoc.group.map_or(0, BlockNum::get)),
+            fs_generation: U32::new(volume.fs_generation),
+            blkno: U64::new(block.0),
+            flags: DxRoot::FLAG_INLINE,
+            dir_blkno: U64::new(dir.0),
+            ..zerocopy::FromZeros::new_zeroed()
+        }
+    }
+}
+
 /// Where the entries of an index are.
 #[derive(Clone, Copy, Debug)]
 pub enum DxBody<'a> {

@@ -36,6 +36,23 @@ pub struct RawExtentBlock {
 }
 layout!(RawExtentBlock, 0x40, { suballoc_slot: 0x10, fs_generation: 0x14, blkno: 0x18, next_leaf_blk: 0x28, list: 0x30 });
 
+impl RawExtentBlock {
+    /// An extent block with an empty list of depth 0.
+    #[must_use]
+    pub fn new(volume: &Volume, block: BlockNum, suballoc: Suballoc) -> Self {
+        Self {
+            signature: ExtentBlock::SIGNATURE,
+            suballoc_slot: U16::new(suballoc.slot),
+            suballoc_bit: U16::new(suballoc.bit),
+            suballoc_loc: U64::new(suballoc.group.map_or(0, BlockNum::get)),
+            fs_generation: U32::new(volume.fs_generation),
+            blkno: U64::new(block.0),
+            list: RawExtentList::empty(ExtentBlock::capacity(volume.geometry.block_size)),
+            ..zerocopy::FromZeros::new_zeroed()
+        }
+    }
+}
+
 /// A checked extent block.
 #[derive(Clone, Copy, Debug)]
 pub struct ExtentBlock<'a> {

@@ -8,9 +8,10 @@ use bitflags::bitflags;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::dinode::RawDinode;
 use crate::error::{Check, Corrupt};
 use crate::raw::{Input, index16, layout};
-use crate::units::BlockNum;
+use crate::units::{BlockNum, BlockSize};
 
 /// Deepest tree that the kernel can walk (`OCFS2_MAX_PATH_DEPTH`).
 pub const MAX_TREE_DEPTH: u16 = 5;
@@ -52,6 +53,15 @@ pub struct RawExtentRec {
     pub blkno: U64,
 }
 layout!(RawExtentRec, 16, { leaf_clusters: 4, flags: 7, blkno: 8 });
+
+impl RawExtentList {
+    /// An empty list of depth 0 with room for `room` records, as in [`ExtentList::room_in_dinode`] and
+    /// [`ExtentBlock::capacity`](crate::ExtentBlock::capacity).
+    #[must_use]
+    pub fn empty(room: usize) -> Self {
+        Self { count: U16::new(index16(room)), ..Self::default() }
+    }
+}
 
 impl RawExtentRec {
     /// The same record read as one of an interior list, where the length has 32 bits.
@@ -167,6 +177,13 @@ pub struct ExtentList<'a> {
 }
 
 impl<'a> ExtentList<'a> {
+    /// Records that fit into a dinode without inline xattrs, and into a dx root: 19, 51, 115 or 243.
+    #[must_use]
+    pub fn room_in_dinode(block_size: BlockSize) -> usize {
+        let head = RawDinode::BODY_OFFSET.saturating_add(size_of::<RawExtentList>());
+        block_size.room(head, size_of::<RawExtentRec>())
+    }
+
     /// Parses the list whose header lies at byte `offset` and has room for `room` records.
     pub(crate) fn parse(
         input: &Input<'_, 'a>,

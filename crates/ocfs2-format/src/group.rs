@@ -50,6 +50,44 @@ layout!(RawGroupDescriptor, 0x40, {
 });
 const _: () = assert!(size_of::<RawGroupDescriptor>() == GROUP_HEADER);
 
+impl RawGroupDescriptor {
+    /// Descriptor of a contiguous group of `bits` bits, all free: the caller takes bit 0, which stands for the
+    /// descriptor itself. `parent` is the allocator; chain 0, no group after it.
+    #[must_use]
+    pub fn new(volume: &Volume, block: BlockNum, parent: BlockNum, bits: u16, kind: GroupKind) -> Self {
+        Self {
+            signature: GroupDescriptor::SIGNATURE,
+            size: U16::new(index16(kind.bitmap_bytes(volume))),
+            bits: U16::new(bits),
+            free_bits_count: U16::new(bits),
+            generation: U32::new(volume.fs_generation),
+            parent_dinode: U64::new(parent.0),
+            blkno: U64::new(block.0),
+            ..zerocopy::FromZeros::new_zeroed()
+        }
+    }
+}
+
+/// Whose group it is, which decides how long its bitmap may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKind {
+    /// Of the cluster bitmap, or of the allocator of system inodes.
+    Global,
+    /// Of a slot's `inode_alloc` or `extent_alloc`.
+    Suballocator,
+}
+
+impl GroupKind {
+    /// `bg_size`: bytes of the bitmap.
+    #[must_use]
+    pub fn bitmap_bytes(self, volume: &Volume) -> usize {
+        match self {
+            Self::Suballocator if volume.has(Incompat::DISCONTIG_BG) => GroupDescriptor::DISCONTIG_BITMAP,
+            _ => volume.geometry.block_size.room(GROUP_HEADER, 1),
+        }
+    }
+}
+
 /// A checked group descriptor.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupDescriptor<'a> {

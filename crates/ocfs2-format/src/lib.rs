@@ -74,7 +74,7 @@ pub use extent_list::{
 pub use features::{Access, Compat, Features, Incompat, Refused, RoCompat};
 pub use file_type::FileType;
 pub use geometry::Geometry;
-pub use group::{GroupDescriptor, RawGroupDescriptor};
+pub use group::{GroupDescriptor, GroupKind, RawGroupDescriptor};
 pub use heartbeat::{Heartbeat, RawHeartbeat};
 pub use local_alloc::{LocalAlloc, RawLocalAlloc};
 pub use refcount::{

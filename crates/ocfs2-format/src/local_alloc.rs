@@ -6,8 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::bitmap::Bitmap;
 use crate::dinode::{Dinode, RawDinode};
 use crate::error::{Check, Corrupt, Structure};
-use crate::raw::{Input, layout};
-use crate::units::ClusterNum;
+use crate::raw::{Input, index16, layout};
+use crate::units::{BlockSize, ClusterNum};
 
 /// Head of a local alloc as it lies on disk (`struct ocfs2_local_alloc`); the bitmap follows.
 #[derive(
@@ -26,6 +26,14 @@ pub struct RawLocalAlloc {
 }
 layout!(RawLocalAlloc, 16, { size: 4 });
 
+impl RawLocalAlloc {
+    /// No window: what a slot that is not mounted has.
+    #[must_use]
+    pub fn empty(block_size: BlockSize) -> Self {
+        Self { size: U16::new(index16(LocalAlloc::bitmap_bytes(block_size))), ..Self::default() }
+    }
+}
+
 /// A checked local alloc.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalAlloc<'a> {
@@ -40,11 +48,17 @@ pub struct LocalAlloc<'a> {
 }
 
 impl<'a> LocalAlloc<'a> {
+    /// Bytes of the bitmap: 304, 816, 1840 or 3888.
+    #[must_use]
+    pub fn bitmap_bytes(block_size: BlockSize) -> usize {
+        block_size.room(RawDinode::BODY_OFFSET.saturating_add(size_of::<RawLocalAlloc>()), 1)
+    }
+
     pub(crate) fn parse(input: &Input<'_, 'a>, dinode: &Dinode) -> Result<Self, Corrupt> {
         let input = &Input { structure: Structure::LocalAlloc, ..*input };
         let raw: &RawLocalAlloc = input.at(RawDinode::BODY_OFFSET)?;
         let (start, size) = (raw.bm_off.get(), raw.size.get());
-        input.count("la_size", size, input.volume.geometry.block_size.room(0xd0, 1))?;
+        input.count("la_size", size, Self::bitmap_bytes(input.volume.geometry.block_size))?;
         let usage = dinode.bitmap_usage();
         let (used, bits) = usage.map_or((0, 0), |usage| (usage.used, usage.total));
         input.used(("i_total", bits), ("bits of la_size", u32::from(size).saturating_mul(8)))?;

@@ -5,12 +5,13 @@ use std::fmt;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::dinode::RawDinode;
+use crate::dinode::{DinodeFlags, RawDinode};
 use crate::ecc::{self, Verdict};
 use crate::error::{Check, Corrupt, Structure};
 use crate::features::{Access, Compat, Features, Incompat, Refused, RoCompat};
 use crate::geometry::Geometry;
 use crate::raw::{Input, layout};
+use crate::suballoc::Suballoc;
 use crate::units::{BlockNum, BlockSize, ClusterSize, Clusters};
 use crate::uuid::Uuid;
 use crate::volume::Volume;
@@ -96,6 +97,14 @@ pub struct ClusterInfo {
 }
 
 impl ClusterInfo {
+    /// `None` where the stack's name has not 4 bytes, or the cluster's has none or more than 16.
+    #[must_use]
+    pub fn new(stack: &[u8], name: &[u8], global_heartbeat: bool) -> Option<Self> {
+        let mut padded = [0; 16];
+        padded.get_mut(..name.len()).filter(|field| !field.is_empty())?.copy_from_slice(name);
+        Some(Self { stack: stack.try_into().ok()?, global_heartbeat, name: padded })
+    }
+
     /// Name of the stack, such as `o2cb` or `pcmk`.
     #[must_use]
     pub fn stack(&self) -> &[u8] {
@@ -343,6 +352,58 @@ impl Superblock {
             input.pointer(field, pointer.0)?;
         }
         Ok(())
+    }
+
+    /// The block that says this, at `block`: [`Self::BLOCK`], or a backup's place. It is not sealed.
+    #[must_use]
+    pub fn encode(&self, block: BlockNum) -> Vec<u8> {
+        let flags = DinodeFlags::VALID | DinodeFlags::SYSTEM | DinodeFlags::SUPER_BLOCK;
+        let suballoc = Suballoc { slot: Suballoc::GLOBAL, bit: u16::MAX, group: None };
+        let dinode = RawDinode {
+            signature: Self::SIGNATURE,
+            clusters: U32::new(self.geometry.clusters.0),
+            flags: U32::new(flags.bits()),
+            ctime: U64::new(self.made),
+            mtime: U64::new(self.made),
+            ..RawDinode::new(&self.volume(), block, suballoc)
+        };
+        let mut data = Vec::with_capacity(self.geometry.block_size.len());
+        data.extend_from_slice(dinode.as_bytes());
+        data.extend_from_slice(self.encode_body().as_bytes());
+        data.resize(self.geometry.block_size.len(), 0);
+        data
+    }
+
+    fn encode_body(&self) -> RawSuperblock {
+        let cluster = self.cluster;
+        let (mnt_count, max_mnt_count) = self.mount_counts;
+        RawSuperblock {
+            minor_rev_level: U16::new(90),
+            mnt_count: U16::new(mnt_count),
+            max_mnt_count: U16::new(max_mnt_count),
+            state: U16::new(u16::from(self.errors_seen)),
+            checkinterval: U32::new(self.check_interval),
+            lastcheck: U64::new(self.last_check),
+            feature_compat: U32::new(self.features.compat.bits()),
+            feature_incompat: U32::new(self.features.incompat.bits()),
+            feature_ro_compat: U32::new(self.features.ro_compat.bits()),
+            root_blkno: U64::new(self.root.0),
+            system_dir_blkno: U64::new(self.system_dir.0),
+            blocksize_bits: U32::new(self.geometry.block_size.bits()),
+            clustersize_bits: U32::new(self.geometry.cluster_size.bits()),
+            max_slots: U16::new(self.max_slots),
+            tunefs_flag: U16::new(self.tunefs_flag),
+            uuid_hash: U32::new(self.uuid_hash),
+            first_cluster_group: U64::new(self.first_cluster_group.0),
+            label: self.label_raw,
+            uuid: self.uuid.0,
+            cluster_stack: cluster.map_or([0; 4], |cluster| cluster.stack),
+            cluster_flags: cluster.map_or(0, |cluster| u8::from(cluster.global_heartbeat)),
+            cluster_name: cluster.map_or([0; 16], |cluster| cluster.name),
+            xattr_inline_size: U16::new(self.xattr_inline_size),
+            dx_seed: self.dx_seed.map(U32::new),
+            ..zerocopy::FromZeros::new_zeroed()
+        }
     }
 
     /// Judges the feature words: [`Features::access`].

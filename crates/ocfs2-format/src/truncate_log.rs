@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::dinode::RawDinode;
 use crate::error::{Check, Corrupt, Structure};
 use crate::raw::{Input, index16, layout};
-use crate::units::{ClusterNum, Clusters};
+use crate::units::{BlockSize, ClusterNum, Clusters};
 
 /// Head of a truncate log as it lies on disk (`struct ocfs2_truncate_log`); records follow.
 #[derive(
@@ -36,6 +36,14 @@ pub struct RawTruncateRec {
 }
 layout!(RawTruncateRec, 8, { clusters: 4 });
 
+impl RawTruncateLog {
+    /// A log without records.
+    #[must_use]
+    pub fn empty(block_size: BlockSize) -> Self {
+        Self { count: U16::new(index16(TruncateLog::room(block_size))), ..Self::default() }
+    }
+}
+
 /// A checked truncate log.
 #[derive(Clone, Copy, Debug)]
 pub struct TruncateLog<'a> {
@@ -45,11 +53,18 @@ pub struct TruncateLog<'a> {
 }
 
 impl<'a> TruncateLog<'a> {
+    /// Records that fit: 39, 103, 231 or 487.
+    #[must_use]
+    pub fn room(block_size: BlockSize) -> usize {
+        let head = RawDinode::BODY_OFFSET.saturating_add(size_of::<RawTruncateLog>());
+        block_size.room(head, size_of::<RawTruncateRec>())
+    }
+
     pub(crate) fn parse(input: &Input<'_, 'a>) -> Result<Self, Corrupt> {
         let input = &Input { structure: Structure::TruncateLog, ..*input };
         let raw: &RawTruncateLog = input.at(RawDinode::BODY_OFFSET)?;
         let (count, used) = (raw.count.get(), raw.used.get());
-        input.count("tl_count", count, input.volume.geometry.block_size.room(0xc8, 8))?;
+        input.count("tl_count", count, Self::room(input.volume.geometry.block_size))?;
         input.used(("tl_used", used), ("tl_count", count))?;
         let records: &[RawTruncateRec] = input.slice_at(0xc8, usize::from(used))?;
         for (index, record) in records.iter().enumerate() {

@@ -7,6 +7,20 @@ use std::fmt;
 pub struct Uuid(pub [u8; 16]);
 
 impl Uuid {
+    /// Reads the text form: 32 hexadecimal digits, with or without dashes after 8, 12, 16 and 20 of them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut digits = text.to_owned();
+        if text.len() == 36 {
+            if [8, 13, 18, 23].iter().any(|&at| text.as_bytes().get(at) != Some(&b'-')) {
+                return None;
+            }
+            digits.retain(|c| c != '-');
+        }
+        let exact = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        exact.then(|| u128::from_str_radix(&digits, 16).ok()).flatten().map(|n| Self(n.to_be_bytes()))
+    }
+
     /// The hash that seeds xattr and directory hashes (`s_uuid_hash`).
     #[must_use]
     pub fn hash(&self) -> u32 {
@@ -39,5 +53,11 @@ mod tests {
         assert_eq!(count.hash(), 0x66a2_f2c9);
         assert_eq!(Uuid([0xff; 16]).hash(), 0xbde8_bde8);
         assert_eq!(count.to_string(), "000102030405060708090A0B0C0D0E0F");
+        assert_eq!(Uuid::parse("000102030405060708090A0b0C0D0E0F"), Some(count));
+        assert_eq!(Uuid::parse("00010203-0405-0607-0809-0A0B0C0D0E0F"), Some(count));
+        for bad in ["", "xyz", "+00102030405060708090A0B0C0D0E0F", "000102030405060708090A0B0C0D0E0F00"] {
+            assert_eq!(Uuid::parse(bad), None, "{bad}");
+        }
+        assert_eq!(Uuid::parse("0001020304050607-0809-0A0B-0C0D0E0F-"), None);
     }
 }

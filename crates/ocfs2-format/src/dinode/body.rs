@@ -9,8 +9,9 @@ use crate::error::{Check, Corrupt};
 use crate::extent_list::{ExtentList, Tree};
 use crate::file_type::FileType;
 use crate::local_alloc::LocalAlloc;
-use crate::raw::{Input, layout};
+use crate::raw::{Input, index16, layout};
 use crate::truncate_log::TruncateLog;
+use crate::units::BlockSize;
 
 /// Head of inline data as it lies on disk at byte 0xC0 (`struct ocfs2_inline_data`).
 #[derive(
@@ -24,6 +25,20 @@ pub struct RawInlineData {
     pub reserved: [u8; 6],
 }
 layout!(RawInlineData, 8, {});
+
+impl RawInlineData {
+    /// The head of inline data that takes all the room of a dinode without inline xattrs.
+    #[must_use]
+    pub fn whole(block_size: BlockSize) -> Self {
+        Self { count: U16::new(index16(Self::room(block_size))), ..Self::default() }
+    }
+
+    /// Bytes of inline data that fit into a dinode without inline xattrs: 312, 824, 1848 or 3896.
+    #[must_use]
+    pub fn room(block_size: BlockSize) -> usize {
+        block_size.room(RawDinode::BODY_OFFSET.saturating_add(size_of::<Self>()), 1)
+    }
+}
 
 /// The checked body of a dinode.
 #[derive(Clone, Copy, Debug)]

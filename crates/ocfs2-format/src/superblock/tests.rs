@@ -1,3 +1,5 @@
+use std::io::Read as _;
+
 use zerocopy::FromZeros;
 
 use super::*;
@@ -133,4 +135,18 @@ fn a_heartbeat_device_is_refused_by_name() {
         s.root_blkno = U64::new(0);
     });
     assert_eq!(probe(&head).unwrap().access(), Err(Refused::HeartbeatDevice));
+}
+
+#[test]
+fn every_superblock_that_mkfs_made_is_written_again_byte_for_byte() {
+    for name in fixtures::NAMES {
+        let mut image = [0; Superblock::PROBE_LEN];
+        std::fs::File::open(fixtures::image(name)).unwrap().read_exact(&mut image).unwrap();
+        let superblock = probe(&image).unwrap();
+        let volume = superblock.volume();
+        let size = superblock.geometry.block_size.len();
+        let mut block = superblock.encode(Superblock::BLOCK);
+        crate::BlockKind::Superblock.seal(&volume, &mut block);
+        assert_eq!(block, image[2 * size..3 * size], "{name}");
+    }
 }
