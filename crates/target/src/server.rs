@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) settings: Settings,
     pub(crate) login_timeout: Duration,
+    pub(crate) ping_interval: Option<Duration>,
+    pub(crate) ping_timeout: Duration,
     pub(crate) sessions: Sessions,
     pub(crate) stopping: watch::Sender<bool>,
 }

@@ -61,6 +61,8 @@ pub struct TargetBuilder {
     insecure: bool,
     settings: Settings,
     login_timeout: Duration,
+    ping_interval: Option<Duration>,
+    ping_timeout: Duration,
 }
 
 /// A target that serves, until it is dropped or [stopped](Self::stop).
@@ -83,6 +85,8 @@ impl Target {
             // An old session is ended here before its successor begins: nobody has to wait for that.
             settings: Settings { max_recv_data: 262_144, time2wait: 0, ..Settings::default() },
             login_timeout: Duration::from_secs(15),
+            ping_interval: Some(Duration::from_secs(15)),
+            ping_timeout: Duration::from_secs(5),
         }
     }
 
@@ -201,6 +205,20 @@ impl TargetBuilder {
         self
     }
 
+    /// Silence after which an initiator is pinged; none: never. Default 15 s.
+    #[must_use]
+    pub fn ping_interval(mut self, silence: Option<Duration>) -> Self {
+        self.ping_interval = silence;
+        self
+    }
+
+    /// How long the answer to a ping may take before the connection is dropped. Default 5 s.
+    #[must_use]
+    pub fn ping_timeout(mut self, limit: Duration) -> Self {
+        self.ping_timeout = limit;
+        self
+    }
+
     /// Opens the portals and serves, on the runtime this is called in.
     ///
     /// # Errors
@@ -235,6 +253,8 @@ impl TargetBuilder {
             access: self.access,
             settings: self.settings,
             login_timeout: self.login_timeout,
+            ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
             sessions: Sessions::default(),
             stopping: watch::Sender::new(false),
         });

@@ -63,6 +63,24 @@ async fn a_target_that_falls_silent_is_pinged_and_left() {
     assert_eq!(mock.state.connections.load(Ordering::SeqCst), 2);
 }
 
+/// The same without a word: the connection stays, and the rest of the PDU never comes. In a header, in its data, and
+/// where the socket waits for half of a long segment before it wakes anybody.
+#[tokio::test]
+async fn a_target_that_stops_in_mid_pdu_and_keeps_the_connection_is_left() {
+    let places = [20, 100, 70_000];
+    let mock = Mock::start(move |seen| match seen {
+        Seen { connection: connection @ 1..=3, opcode: 0x28, .. } => Act::Choke(places[connection - 1]),
+        _ => Act::Serve,
+    })
+    .await;
+    let device = open(&mock.url()).await.expect("open");
+    write(&device, 0, 2 << 20, 1).await.expect("write");
+    let start = Instant::now();
+    check(&device, 0, 2 << 20, 1).await;
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(mock.state.connections.load(Ordering::SeqCst), 4);
+}
+
 /// The socket may wait for half of a long segment before it wakes anybody. On a slow line that takes longer than a
 /// ping and its answer are given: bytes that had come would have counted for silence, and the connection for dead.
 #[tokio::test]

@@ -46,6 +46,8 @@ pub(crate) enum Act {
     Fail(u8, Option<Sense>),
     /// Do it, send the first so many bytes of what waits, and close.
     Cut(usize),
+    /// Do it, send the first so many bytes of what waits, and nothing any more.
+    Choke(usize),
     /// Do it, and send what waits in pieces of so many bytes, with a pause after each.
     Dribble(usize, Duration),
     /// Do it, and change the last byte of what waits.
@@ -230,6 +232,10 @@ async fn session(mut stream: TcpStream, state: Arc<State>, number: usize) {
             Some(Act::Cut(len)) => {
                 let _ = stream.write_all(&out[..len.min(out.len())]).await;
                 return;
+            }
+            Some(Act::Choke(len)) => {
+                let _ = stream.write_all(&out[..len.min(out.len())]).await;
+                return std::future::pending().await;
             }
             Some(Act::Dribble(len, pause)) => {
                 for piece in out.chunks(len) {

@@ -152,6 +152,8 @@ pub(crate) async fn serve(stream: TcpStream, peer: String, shared: &Shared, seed
         settings: shared.settings.clone(),
         portal_group: shared.tag,
         login_timeout: shared.login_timeout,
+        ping_interval: shared.ping_interval,
+        ping_timeout: shared.ping_timeout,
         ..TargetConfig::default()
     };
     let engine = match Target::new(now, config, seed) {

@@ -55,6 +55,40 @@ fn half_a_pdu_and_then_nothing() {
     still_serves(&bench);
 }
 
+/// Who stops in mid-PDU after login answers no ping. It is dropped, and with it go its session and its task: while
+/// that write waits for its data, being ORDERED, it holds up the commands of all others.
+#[test]
+fn half_a_pdu_after_login_and_then_nothing() {
+    for (place, solicited, sent) in
+        [("a header", false, 20), ("immediate data", false, 1048), ("solicited data", true, 1048)]
+    {
+        let bench = Bench::with(|builder| {
+            let builder = builder.ping_interval(Some(Duration::from_millis(500)));
+            builder.ping_timeout(Duration::from_secs(1))
+        });
+        let mut other = Client::ready(bench.portal(), 2);
+        let mut stuck = Client::ready(bench.portal(), 1);
+        bench.wait_for_sessions(2);
+        stuck.half_a_write(&[9; 1 << 20], solicited, sent);
+        let begun = Instant::now();
+        let target = bench.target.as_ref().unwrap();
+        let mut served = 0;
+        while target.sessions() == 2 {
+            other.run(Command::Write(Rw::shortest(4096, 1)), &[1; 512]).good();
+            served += 1;
+            assert!(begun.elapsed() < Duration::from_secs(10), "{place}: it is not dropped");
+        }
+        assert!(begun.elapsed() > Duration::from_millis(500), "{place}: it was given no time");
+        // One was held up until then and came through; before a header is whole nothing holds them up.
+        let held = sent > 48;
+        assert!(if held { (1..4).contains(&served) } else { served > 10 }, "{place}: {served} served");
+        is_closed(stuck.stream);
+        assert!(bench.disk.image()[..1 << 20].iter().all(|byte| *byte == 0), "{place}");
+        other.run(Command::Read(Rw::shortest(4096, 1)), &[]).good();
+        assert_eq!(target.sessions(), 1, "{place}");
+    }
+}
+
 #[test]
 fn a_pdu_longer_than_agreed() {
     let bench = Bench::new();

@@ -139,6 +139,26 @@ impl Client {
         task
     }
 
+    /// Begins a write and stops in mid-PDU: `sent` bytes after the command's own beginning, or with `solicited` after
+    /// that of the first data that the target called for.
+    pub(crate) fn half_a_write(&mut self, data: &[u8], solicited: bool, sent: usize) {
+        let blocks = (data.len() / 512) as u32;
+        let cdb = Command::Write(Rw::shortest(0, blocks)).encode().unwrap().padded();
+        let request = ScsiRequest::write(0, cdb, Bytes::copy_from_slice(data));
+        self.engine.submit(ScsiRequest { attribute: Attribute::Ordered, ..request }).unwrap();
+        let mut wire = Vec::new();
+        self.engine.transmit().drain_into(&mut wire);
+        if solicited {
+            self.stream.write_all(&wire).unwrap();
+            wire.clear();
+            while wire.is_empty() {
+                self.turn(|_| ()).unwrap();
+                self.engine.transmit().drain_into(&mut wire);
+            }
+        }
+        self.stream.write_all(&wire[..sent]).unwrap();
+    }
+
     /// Sends a task management function, without waiting for its answer.
     pub(crate) fn begin_manage(&mut self, function: TaskFunction, task: Option<Task>) -> u32 {
         let itt = self.engine.manage(function, 0, task).unwrap();
