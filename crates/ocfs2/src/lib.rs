@@ -25,6 +25,7 @@ mod gather;
 mod inode;
 mod journal;
 mod json;
+pub mod lock;
 mod manifest;
 mod meta;
 mod meta_block;
