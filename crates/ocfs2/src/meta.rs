@@ -3,14 +3,17 @@
 mod flights;
 mod store;
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ocfs2_format::BlockNum;
 
-use flights::Flights;
+use flights::{Flights, Key, Landed};
 use store::Store;
 
 use crate::cache::Cache;
@@ -66,10 +69,15 @@ impl Meta {
         }
         self.store.check_range(blkno, self.store.blocks_of(kind))?;
         let store = Arc::clone(&self.store);
-        self.flights.join((blkno, kind), async move { store.read(owner, blkno, kind).await }).await
+        let read = async move { Landed::Block(store.read(owner, blkno, kind).await) };
+        match self.flights.join((blkno, kind), read).await {
+            Landed::Block(block) => block,
+            Landed::RunFailed => self.store.read(owner, blkno, kind).await,
+        }
     }
 
-    /// Reads those of `wanted` (owner, block) that are not cached, neighbours in one read, all at once.
+    /// Reads those of `wanted` (owner, block) that are neither cached nor on their way, neighbours in one read, all at
+    /// once, and waits for all. [`Self::get`] waits for the same reads.
     ///
     /// What cannot be read is left out: [`Self::get`] says why when it comes to it. The caller bounds the list.
     pub(crate) async fn prefetch(
@@ -79,28 +87,46 @@ impl Meta {
     ) {
         let kind = kind.into();
         let count = self.store.blocks_of(kind);
-        let mut missing: Vec<(BlockNum, BlockNum)> = wanted
-            .into_iter()
-            .filter(|(_, blkno)| {
-                self.store.check_range(*blkno, count).is_ok() && !self.store.cache.has(*blkno, kind)
-            })
+        let wanted: BTreeMap<BlockNum, BlockNum> = (wanted.into_iter())
+            .filter(|(_, blkno)| self.store.check_range(*blkno, count).is_ok())
             .map(|(owner, blkno)| (blkno, owner))
             .collect();
-        missing.sort_unstable();
-        missing.dedup_by_key(|(blkno, _)| *blkno);
-        let mut reads: FuturesUnordered<_> = self
-            .runs(&missing, count)
-            .map(|run| async move {
-                let Ok(chunk) = self.read_run(run, count).await else { return };
-                for (blkno, owner) in run {
-                    if let Some(bytes) = chunk.get(self.place_in_run(run, *blkno, count)) {
-                        // A bad block is reported by `get`, with the error it deserves.
-                        drop(self.store.admit(*owner, *blkno, kind, bytes));
-                    }
+        let keys = wanted.keys().map(|blkno| (*blkno, kind));
+        let flights = self.flights.join_all(keys, |keys| {
+            // Looked at here, where none can land unseen: what has landed is in the cache.
+            let missing = keys.into_iter().filter(|(blkno, _)| !self.store.cache.has(*blkno, kind));
+            let missing: Vec<(BlockNum, BlockNum)> =
+                missing.filter_map(|(blkno, _)| Some((blkno, *wanted.get(&blkno)?))).collect();
+            self.runs(&missing, count).flat_map(|run| self.fly(run, count, kind)).collect()
+        });
+        let mut flights: FuturesUnordered<_> = flights.into_iter().collect();
+        // A bad block is reported by `get`, with the error it deserves.
+        while flights.next().await.is_some() {}
+    }
+
+    /// The reads of the blocks of one run (block, owner), `count` blocks each: one read that the first to be polled
+    /// begins, and that all wait for.
+    fn fly<'r>(
+        &'r self,
+        run: &'r [(BlockNum, BlockNum)],
+        count: u64,
+        kind: Kind,
+    ) -> impl Iterator<Item = (Key, impl Future<Output = Landed> + use<>)> + 'r {
+        let (store, (first, blocks)) = (Arc::clone(&self.store), span(run, count));
+        let read = async move { store.disk.read_blocks(first, blocks).await.map(Arc::new) };
+        let read = read.boxed().shared();
+        run.iter().map(move |(blkno, owner)| {
+            let (store, read, place) =
+                (Arc::clone(&self.store), read.clone(), self.place_in_run(run, *blkno, count));
+            let (blkno, owner) = (*blkno, *owner);
+            let flight = async move {
+                match read.await.as_ref().ok().and_then(|chunk| chunk.get(place)) {
+                    Some(bytes) => Landed::Block(store.admit(owner, blkno, kind, bytes)),
+                    None => Landed::RunFailed,
                 }
-            })
-            .collect();
-        while reads.next().await.is_some() {}
+            };
+            ((blkno, kind), flight)
+        })
     }
 
     /// The blocks `wanted`, each verified as `kind`, in the order in which they are wanted: from the cache, the others
@@ -203,9 +229,8 @@ impl Meta {
 
     /// Reads one run of blocks, `count` blocks each.
     async fn read_run<T>(&self, run: &[(BlockNum, T)], count: u64) -> Result<Chunk, Error> {
-        let (first, last) =
-            (run.first().map_or(0, |(first, _)| first.0), run.last().map_or(0, |(last, _)| last.0));
-        self.store.disk.read_blocks(first, last.saturating_sub(first).saturating_add(count)).await
+        let (first, blocks) = span(run, count);
+        self.store.disk.read_blocks(first, blocks).await
     }
 
     /// Where `blkno` lies in the bytes of its run.
@@ -217,4 +242,11 @@ impl Meta {
         let start = usize::try_from(start).unwrap_or(usize::MAX);
         start..start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX))
     }
+}
+
+/// First block, and number of blocks, of a run of blocks in ascending order, `count` blocks each.
+fn span<T>(run: &[(BlockNum, T)], count: u64) -> (u64, u64) {
+    let (first, last) =
+        (run.first().map_or(0, |(first, _)| first.0), run.last().map_or(0, |(last, _)| last.0));
+    (first, last.saturating_sub(first).saturating_add(count))
 }

@@ -24,9 +24,10 @@ pub struct StatFs {
 }
 
 impl Volume {
-    /// Counts of the global bitmap. Windows that slots hold for themselves count as used, as in the kernel. So does
-    /// what a dirty volume has in its orphan directories and truncate logs: a kernel frees that by and by after its
-    /// recovery, by writing; here nothing is written.
+    /// Counts of the global bitmap's inode: `i_total` and `i_used`, as the kernel's `ocfs2_statfs` takes them, and
+    /// nothing else. What slots hold for themselves (local windows, orphan directories with the `dio-` files of
+    /// direct writes, truncate logs) counts as used there, on a read-only mount too: it is free only when the slot's
+    /// node, or the recovery of it, has cleared the bits. Here nothing is written, so it stays as the bitmap says.
     ///
     /// # Errors
     /// When the global bitmap's inode cannot be read.

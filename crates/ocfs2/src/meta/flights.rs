@@ -1,4 +1,4 @@
-//! One read for all who miss the same block at the same time.
+//! One read for all who miss the same block at the same time, whether they want it alone or in a run.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,9 +11,17 @@ use ocfs2_format::BlockNum;
 use crate::Error;
 use crate::meta_block::{Kind, MetaBlock};
 
-type Key = (BlockNum, Kind);
-type Landed = Result<Arc<MetaBlock>, Error>;
-type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
+pub(super) type Key = (BlockNum, Kind);
+pub(super) type Flight = Pin<Box<dyn Future<Output = Landed> + Send>>;
+
+/// How the read of a block ended.
+#[derive(Clone, Debug)]
+pub(super) enum Landed {
+    /// It is here, or cannot be had.
+    Block(Result<Arc<MetaBlock>, Error>),
+    /// The read of several blocks failed, which says nothing of this one.
+    RunFailed,
+}
 
 /// The reads on their way.
 ///
@@ -37,6 +45,36 @@ impl Flights {
         if let Some(flight) = flying.get(&key).and_then(WeakShared::upgrade) {
             return flight;
         }
+        self.depart(&mut flying, key, read)
+    }
+
+    /// The reads of those of `keys` that are on their way, and of the others what `begin` makes of them: reads with
+    /// their keys, which begin together. It may leave some out, and must not call this.
+    pub(super) fn join_all<F: Future<Output = Landed> + Send + 'static>(
+        &self,
+        keys: impl IntoIterator<Item = Key>,
+        begin: impl FnOnce(Vec<Key>) -> Vec<(Key, F)>,
+    ) -> Vec<Shared<Flight>> {
+        let mut flying = lock(&self.flying);
+        let (mut flights, mut others) = (Vec::new(), Vec::new());
+        for key in keys {
+            match flying.get(&key).and_then(WeakShared::upgrade) {
+                Some(flight) => flights.push(flight),
+                None => others.push(key),
+            }
+        }
+        for (key, read) in begin(others) {
+            flights.push(self.depart(&mut flying, key, read));
+        }
+        flights
+    }
+
+    fn depart(
+        &self,
+        flying: &mut Flying,
+        key: Key,
+        read: impl Future<Output = Landed> + Send + 'static,
+    ) -> Shared<Flight> {
         let entry = Entry { key, flying: Arc::clone(&self.flying), landed: false };
         let flight: Flight = Box::pin(async move {
             let landed = read.await;
@@ -96,7 +134,14 @@ mod tests {
     const KEY: Key = (BlockNum(7), Kind::Checked(BlockKind::Dinode));
 
     fn block() -> Landed {
-        Ok(Arc::new(MetaBlock::new(KEY.0, KEY.1, Bytes::Own(Box::default()))))
+        Landed::Block(Ok(Arc::new(MetaBlock::new(KEY.0, KEY.1, Bytes::Own(Box::default())))))
+    }
+
+    fn landed(landed: Landed) -> Arc<MetaBlock> {
+        match landed {
+            Landed::Block(block) => block.unwrap(),
+            Landed::RunFailed => panic!("no run was read"),
+        }
     }
 
     /// A read that is done when it is polled for the second time.
@@ -120,10 +165,10 @@ mod tests {
         let two =
             join(flights.join(KEY, slow(Arc::clone(&count))), flights.join(KEY, slow(Arc::clone(&count))));
         let (one, other) = two.await;
-        assert!(Arc::ptr_eq(&one.unwrap(), &other.unwrap()));
+        assert!(Arc::ptr_eq(&landed(one), &landed(other)));
         assert_eq!(count.load(Ordering::Relaxed), 1);
         assert!(lock(&flights.flying).is_empty());
-        flights.join(KEY, slow(Arc::clone(&count))).await.unwrap();
+        landed(flights.join(KEY, slow(Arc::clone(&count))).await);
         assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 
@@ -133,12 +178,12 @@ mod tests {
         let mut first = flights.join(KEY, slow(Arc::clone(&count)));
         assert!(poll_immediate(&mut first).await.is_none(), "on its way");
         // It is not polled again, and the second lands all the same.
-        flights.join(KEY, slow(Arc::clone(&count))).await.unwrap();
+        landed(flights.join(KEY, slow(Arc::clone(&count))).await);
         let mut first = flights.join(KEY, slow(Arc::clone(&count)));
         assert!(poll_immediate(&mut first).await.is_none(), "on its way");
         let second = flights.join(KEY, slow(Arc::clone(&count)));
         drop(first);
-        second.await.unwrap();
+        landed(second.await);
         assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 
@@ -149,7 +194,7 @@ mod tests {
         assert!(poll_immediate(&mut first).await.is_none(), "on its way");
         drop(first);
         assert!(lock(&flights.flying).is_empty());
-        flights.join(KEY, slow(Arc::clone(&count))).await.unwrap();
+        landed(flights.join(KEY, slow(Arc::clone(&count))).await);
         assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 }

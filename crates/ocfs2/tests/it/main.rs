@@ -1,5 +1,6 @@
 //! The filesystem against volumes that a real kernel wrote, whole and damaged.
 
+mod ahead;
 mod damaged;
 mod failing;
 mod lookup;
