@@ -306,3 +306,62 @@ fn what_is_in_the_way_is_not_copied_over() {
     }
     assert_eq!(fs::read(path("d/links")).expect("read"), b"mine");
 }
+
+/// A tmpfs of 4 MiB, gone with the test.
+struct Tmpfs(TempDir);
+
+impl Tmpfs {
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m", "oxsan-test"]).arg(dir.path());
+        let mounted =
+            rustix::process::geteuid().is_root() && mount.output().is_ok_and(|it| it.status.success());
+        if !mounted {
+            eprintln!("skipped: mounting a tmpfs needs root");
+            return None;
+        }
+        Some(Self(dir))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// The first file that does not fit ends the copy: its name, the place, what to do, status 1; nothing under its own
+/// name, and its part is where the same command goes on once there is room.
+#[test]
+fn a_full_destination_is_named_and_gone_on_with() {
+    let Some(tmpfs) = Tmpfs::new() else { return };
+    let image = fixtures::image("a");
+    let to = tmpfs.0.path().join("copy");
+    let copy = || {
+        let files = [FILE, "/ext/overwritten"];
+        Command::new(OXSAN).arg("cp").arg(&image).args(files).arg(&to).output().expect("oxsan")
+    };
+    fs::create_dir(&to).expect("mkdir");
+    let first = copy();
+    let said = words(&first);
+    assert_eq!(first.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("oxsan: {FILE}: writing {}/.oxsan-part-", to.display())), "{said}");
+    assert!(said.contains("No space left on device") && said.contains("hint: make room there"), "{said}");
+    assert_eq!(said.matches("No space left").count(), 1, "the others would fail in the same way: {said}");
+    let names = |dir: &Path| -> Vec<String> {
+        let entries = fs::read_dir(dir).expect("the directory").filter_map(Result::ok);
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let there = names(&to);
+    assert!(there.len() == 1 && there[0].starts_with(".oxsan-part-"), "{there:?}");
+    let have = to.join(&there[0]).metadata().expect("the part").len();
+    assert!(have > 0, "nothing was kept");
+    let room = Command::new("mount").args(["-o", "remount,size=16m"]).arg(tmpfs.0.path()).status();
+    assert!(room.expect("mount").success());
+    let second = copy();
+    let said = words(&second);
+    assert!(second.status.success(), "{said}");
+    assert!(fs::read(to.join("origin")).expect("the copy") == contents(&image), "{said}");
+    assert_eq!(names(&to).len(), 2, "no part is left");
+}
