@@ -108,6 +108,8 @@ struct Line {
     inode: Option<(Inode, Option<Vec<u8>>)>,
     /// It has an ACL beyond its mode; looked at where modes are shown.
     has_acl: bool,
+    /// The mark of what a symlink leads to; looked at where that is shown.
+    target_mark: &'static str,
 }
 
 struct Lister<'a> {
@@ -156,7 +158,8 @@ impl Lister<'_> {
                     let ino = inode.ino();
                     let (name, path) = (path.to_vec(), path.to_vec());
                     let has_acl = self.has_acl(&path, &inode).await;
-                    files.push(Line { name, path, ino, inode: Some((inode, target)), has_acl });
+                    let target_mark = self.target_mark(&path, &inode).await;
+                    files.push(Line { name, path, ino, inode: Some((inode, target)), has_acl, target_mark });
                 }
                 Err(error) => self.trouble.report(path, &error),
             }
@@ -226,7 +229,14 @@ impl Lister<'_> {
                         if shown {
                             let path = join(path, &name.name);
                             let (ino, name) = (name.ino, name.name);
-                            lines.push(Line { name, path, ino, inode: None, has_acl: false });
+                            lines.push(Line {
+                                name,
+                                path,
+                                ino,
+                                inode: None,
+                                has_acl: false,
+                                target_mark: "",
+                            });
                         }
                     }
                 }
@@ -247,6 +257,7 @@ impl Lister<'_> {
                     Ok(inode) => {
                         let target = self.target(&line.path, &inode).await;
                         line.has_acl = self.has_acl(&line.path, &inode).await;
+                        line.target_mark = self.target_mark(&line.path, &inode).await;
                         line.inode = Some((inode, target));
                     }
                     Err(error) => self.trouble.report(&line.path, &error),
@@ -265,6 +276,22 @@ impl Lister<'_> {
             Err(error) => {
                 self.trouble.report(path, &error);
                 false
+            }
+        }
+    }
+
+    /// The mark of what the symlink at `path` leads to on this volume: none where it leads nowhere.
+    async fn target_mark(&mut self, path: &[u8], inode: &Inode) -> &'static str {
+        if !(self.args.classify && self.is_long()) || inode.attr().kind != FileType::Symlink {
+            return "";
+        }
+        match self.volume.resolve(path, Follow::Last).await {
+            Ok(behind) => style::mark(behind.attr()),
+            Err(error) => {
+                if error.is_damage() {
+                    self.trouble.report(path, &error);
+                }
+                ""
             }
         }
     }
@@ -378,6 +405,7 @@ impl Lister<'_> {
             if let Some((_, Some(target))) = &line.inode {
                 write!(self.out, " -> ")?;
                 self.out.name(target)?;
+                write!(self.out, "{}", line.target_mark)?;
             }
             writeln!(self.out)?;
         }
