@@ -1,6 +1,7 @@
 //! The commands that read a volume's files without a mount: `ls cat stat find cp df info manifest`.
 
 mod entry;
+mod escape;
 mod output;
 mod show;
 

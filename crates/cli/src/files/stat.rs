@@ -1,15 +1,20 @@
-//! `oxsan stat`: all that is known of a file.
+//! `oxsan stat`: all that is known of a file, or what a format asks for.
+
+mod format;
+mod quote;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Args;
 use ocfs2::{Error, FiemapExtent, FileType, Follow, Inode, Volume};
 use serde_json::{Map, Value, json};
 
 use super::show::{Clock, Owners};
 use super::{FilesArgs, Output, Trouble, entry, path_bytes, show};
+use format::{Format, Shown};
 
 /// Show all that is known of files.
 ///
@@ -19,7 +24,13 @@ use super::{FilesArgs, Output, Trouble, entry, path_bytes, show};
 #[command(after_help = "Examples:
   oxsan stat disk.img /etc/passwd
   oxsan stat --extents /dev/sdb1 /var/lib/database
-  oxsan stat --json disk.img /etc/passwd | jq .xattrs")]
+  oxsan stat --json disk.img /etc/passwd | jq .xattrs
+  oxsan stat -c '%a %U:%G %s %n' disk.img /etc/passwd
+
+In a FORMAT, as in stat(1): %n name, %N name in quotes with a symlink's target, %s size, %b blocks of %B bytes,
+%o size for I/O, %f mode (hex), %F type, %a %A access, %u %U user, %g %G group, %h links, %i inode,
+%t %T device type (hex), %x %y %z times of access, change of contents, change of status, %X %Y %Z the same in
+seconds since 1970, %w %W time of birth (not kept: - and 0), %% percent. Between: - 0 # and a width.")]
 pub(crate) struct StatArgs {
     #[command(flatten)]
     files: FilesArgs,
@@ -35,6 +46,12 @@ pub(crate) struct StatArgs {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// Show what FORMAT asks for, a line for each file
+    #[arg(short = 'c', long, value_name = "FORMAT", conflicts_with_all = ["json", "extents", "printf"])]
+    format: Option<OsString>,
+    /// The same without the line's end, and with escapes: \n \t \\ \e \" \NNN octal, \xHH ...
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["json", "extents"])]
+    printf: Option<OsString>,
 }
 
 /// All that is shown of one file.
@@ -47,12 +64,24 @@ struct Facts {
 
 /// Runs the command.
 pub(crate) fn run(args: &StatArgs) -> anyhow::Result<ExitCode> {
+    let format = match (&args.format, &args.printf) {
+        (Some(text), _) => Some(Format::parse(path_bytes(text), false).context("the format")?),
+        (None, Some(text)) => Some(Format::parse(path_bytes(text), true).context("the format")?),
+        (None, None) => None,
+    };
     super::run(&args.files, async |volume, out| {
         let mut trouble = Trouble::default();
         let (clock, owners) = (Clock::here(), Owners::here(false));
         let follow = if args.dereference { Follow::Last } else { Follow::NotLast };
         for path in &args.paths {
             let path = path_bytes(path);
+            if let Some(format) = &format {
+                match formatted(&volume, path, follow, format, &clock, &owners).await {
+                    Ok(text) => out.write_all(&text)?,
+                    Err(error) => trouble.report(path, &error),
+                }
+                continue;
+            }
             match gather(&volume, path, follow).await {
                 Ok(facts) if args.json => writeln!(out, "{}", Value::Object(as_json(path, &facts)))?,
                 Ok(facts) => print(out, path, &facts, args.extents, &clock, &owners)?,
@@ -61,6 +90,22 @@ pub(crate) fn run(args: &StatArgs) -> anyhow::Result<ExitCode> {
         }
         Ok(trouble.exit_code())
     })
+}
+
+/// What a format asks for, and no more is read.
+async fn formatted(
+    volume: &Volume,
+    path: &[u8],
+    follow: Follow,
+    format: &Format,
+    clock: &Clock,
+    owners: &Owners,
+) -> Result<Vec<u8>, Error> {
+    let inode = volume.resolve(path, follow).await?;
+    let is_link = format.wants_target && inode.attr().kind == FileType::Symlink;
+    let target = if is_link { Some(volume.readlink(&inode).await?) } else { None };
+    let shown = Shown { path, attr: inode.attr(), target: target.as_deref() };
+    Ok(format.expand(&shown, clock, owners))
 }
 
 async fn gather(volume: &Volume, path: &[u8], follow: Follow) -> Result<Facts, Error> {

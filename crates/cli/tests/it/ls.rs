@@ -1,6 +1,8 @@
 //! `oxsan ls` beside GNU ls on a mount of the same volume; `stat`, `df`, `cat` and errors as users meet them.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -34,7 +36,8 @@ fn the_same_as_ls_on_a_mount() {
         ("-lt", "times"),
         ("-ltr", "times"),
         ("-lR", "perms links"),
-        ("-lF", "nodes perms"),
+        ("-lF", "nodes perms links"),
+        ("-ldF", "links/rel ext"),
         ("-ld", "ext links/rel names"),
         ("-lis", "nodes/null ext/zero"),
         ("-n", "nodes"),
@@ -63,6 +66,41 @@ fn the_same_as_ls_on_a_mount() {
         let ours = oxsan(&[&["ls"], flags.as_slice(), &[volume], paths.as_slice()].concat());
         assert_eq!(text(&ours.stderr), "", "{flags:?} {paths:?}");
         assert_eq!(text(&ours.stdout), text(&theirs.stdout), "{flags:?} {paths:?}");
+    }
+}
+
+/// Byte for byte, for every file of the volume: all letters, with widths and flags. (GNU's
+/// quotes `%40N` only where a plain `%N` is in the format too; ours always.)
+#[test]
+fn the_same_as_stat_on_a_mount() {
+    let Some(point) = Point::new() else { return };
+    let image = fixtures::image("c");
+    let volume = image.to_str().expect("UTF-8");
+    assert!(point.oxsan(&image, &[]).status.success());
+    let mut find = Command::new("find");
+    find.args([".", "-path", "./big/*", "-o", "-print0"]).current_dir(point.path());
+    let all = find.output().expect("find").stdout;
+    let paths: Vec<&OsStr> =
+        all.split(|byte| *byte == 0).filter(|path| !path.is_empty()).map(OsStr::from_bytes).collect();
+    assert!(paths.len() > 100, "{}", paths.len());
+    for format in [
+        &["-c", "%n|%N|%s|%b|%B|%f|%F|%a|%A|%u|%g|%U|%G|%h|%i|%o|%%|\\n"][..],
+        &["-c", "%t|%T|%w|%W|%x|%X|%y|%Y|%z|%Z|%"],
+        &["-c", "%10s|%-10s|%010s|%#a|%#f|%08a|%#08f|%-8a|%12A|%-30n|%30F|%#t|%15Y|%015Y|%-5W|%-40N|%40N|%N"],
+        &["--printf", r"%s\t%n\0\x41\101\n"],
+        &["-L", "-c", "%N %F %s"],
+    ] {
+        let mut theirs = Command::new("stat");
+        theirs.args(format).args(&paths).current_dir(point.path());
+        let theirs = theirs.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").output().expect("stat");
+        let mut ours = Command::new(OXSAN);
+        ours.arg("stat").args(format).arg(volume).args(&paths);
+        let ours = ours.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").output().expect("oxsan");
+        for (ours, theirs) in text(&ours.stdout).lines().zip(text(&theirs.stdout).lines()) {
+            assert_eq!(ours, theirs, "{format:?}");
+        }
+        assert!(ours.stdout == theirs.stdout, "{format:?}");
+        assert_eq!(ours.status.code(), theirs.status.code(), "{format:?}: {}", text(&ours.stderr));
     }
 }
 

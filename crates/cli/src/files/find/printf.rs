@@ -1,10 +1,11 @@
 //! The format of `-printf`.
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use ocfs2::FileType;
 
 use super::expression::Candidate;
 use super::time::Which;
+use crate::files::escape::escape;
 use crate::files::show::{self, Owners};
 
 /// A format, taken apart.
@@ -36,7 +37,7 @@ impl Format {
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
             match byte {
-                b'\\' => rest = escape(rest, &mut plain)?,
+                b'\\' => rest = escape(rest, &mut plain).context("-printf")?,
                 b'%' if rest.first() == Some(&b'%') => {
                     plain.push(b'%');
                     rest = &rest[1..];
@@ -73,28 +74,6 @@ impl Format {
         }
         out
     }
-}
-
-/// Behind a backslash.
-fn escape<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> anyhow::Result<&'a [u8]> {
-    let octal = rest.iter().take(3).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
-    if octal > 0 {
-        let value = rest[..octal].iter().fold(0u32, |value, digit| value * 8 + u32::from(digit - b'0'));
-        out.push(u8::try_from(value & 0xff).unwrap_or_default());
-        return Ok(&rest[octal..]);
-    }
-    out.push(match rest.first() {
-        Some(b'n') => b'\n',
-        Some(b't') => b'\t',
-        Some(b'r') => b'\r',
-        Some(b'a') => 7,
-        Some(b'b') => 8,
-        Some(b'f') => 12,
-        Some(b'v') => 11,
-        Some(b'\\') => b'\\',
-        other => bail!("-printf: `\\{}` is not known", other.map_or(' ', |byte| char::from(*byte))),
-    });
-    Ok(&rest[1..])
 }
 
 /// Behind a percent sign.
@@ -192,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_named() {
         for (format, expected) in [("%q", "%q is not built"), ("%", "% is not built"), ("\\q", "`\\q`")] {
-            let error = Format::parse(format.as_bytes()).expect_err(format).to_string();
+            let error = format!("{:#}", Format::parse(format.as_bytes()).expect_err(format));
             assert!(error.contains(expected), "{error}");
         }
         assert!(Format::parse(b"%-10p %05s\\n\\0%%\\101 %l %T@").is_ok_and(|format| format.wants_target()));
