@@ -17,6 +17,7 @@ mod block;
 mod descriptor;
 mod error;
 pub mod fuzz_bodies;
+mod journal;
 mod replay;
 mod revoke;
 mod superblock;
@@ -24,6 +25,7 @@ mod superblock;
 pub use block::{BlockType, MAGIC, RawCommit, RawHeader, Sequence, log_block};
 pub use descriptor::{RawTag, Tag, TagFlags, TagFormat, Tags, encode_descriptor, escape, unescape};
 pub use error::JournalError;
+pub use journal::{Images, IoId, Journal, JournalOptions, Output, Place, Refused, Reservation, Tid};
 pub use replay::{LogCopy, Recovered, Replay};
 pub use revoke::{Revokes, encode_revoke};
 pub use superblock::{

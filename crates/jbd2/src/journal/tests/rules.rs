@@ -1,0 +1,166 @@
+//! The engine's rules, one by one.
+
+use super::disk::{Disk, Told, at, image, settle};
+use crate::journal::{Images, Journal, JournalOptions, Output, Place, Refused, Tid};
+use crate::{JournalError, JournalSuperblock, Sequence};
+
+const MAXLEN: u32 = 66;
+
+fn open() -> (Disk, Journal, Told) {
+    let mut disk = Disk::new(MAXLEN, false, 1);
+    let (journal, _) = disk.open(MAXLEN);
+    (disk, journal, Told::default())
+}
+
+fn put(journal: &mut Journal, blocks: impl IntoIterator<Item = u64>) -> Tid {
+    let images: Images = blocks.into_iter().map(|block| (block, image(1))).collect();
+    let reservation = journal.reserve(u32::try_from(images.len()).unwrap()).unwrap();
+    journal.publish(reservation, images).unwrap()
+}
+
+/// What comes out, without bytes.
+fn outputs(journal: &mut Journal) -> Vec<Output> {
+    std::iter::from_fn(|| journal.poll_output()).collect()
+}
+
+#[test]
+fn many_who_ask_share_one_commit_and_who_comes_later_gets_the_next() {
+    let (mut disk, mut journal, mut told) = open();
+    let first = [put(&mut journal, [1]), put(&mut journal, [2]), put(&mut journal, [1])];
+    assert_eq!(first, [Tid(1); 3]);
+    assert_eq!([journal.commit(), journal.commit()], [Tid(1); 2]);
+    let second = put(&mut journal, [3]);
+    assert_eq!((second, journal.commit()), (Tid(2), Tid(2)));
+    disk.take(&mut journal, &mut told);
+    // The superblock that names the start, and one run: descriptor and two copies.
+    assert_eq!(disk.flying.len(), 2);
+    settle(&mut disk, &mut journal, &mut told);
+    assert_eq!((told.committed, journal.durable(), told.passed), (Tid(2), Tid(2), Tid(0)));
+}
+
+#[test]
+fn a_commit_of_nothing_has_nothing_to_wait_for() {
+    let (mut disk, mut journal, mut told) = open();
+    assert_eq!(journal.commit(), journal.durable());
+    put(&mut journal, [1]);
+    journal.commit();
+    settle(&mut disk, &mut journal, &mut told);
+    assert_eq!(journal.commit(), journal.durable());
+    let reservation = journal.reserve(3).unwrap();
+    assert_eq!(journal.publish(reservation, Vec::new()), Ok(Tid(1)), "an operation that changed nothing");
+    assert_eq!(outputs(&mut journal), []);
+}
+
+#[test]
+fn the_commit_block_follows_a_flush_that_follows_all_copies() {
+    let (mut disk, mut journal, mut told) = open();
+    put(&mut journal, [1, 2]);
+    journal.commit();
+    disk.take(&mut journal, &mut told);
+    disk.answer(1, &mut journal, true);
+    assert_eq!(outputs(&mut journal), [], "the superblock is still on its way");
+    disk.answer(0, &mut journal, true);
+    let [Output::Flush { id }] = outputs(&mut journal)[..] else { panic!("a flush") };
+    journal.done(id, true);
+    let [Output::Write { id, place, durable, .. }] = &outputs(&mut journal)[..] else { panic!("a write") };
+    // With blocks of 512 the log begins at 2: descriptor, two copies, commit block.
+    assert_eq!((*place, *durable), (Place::Log(5), true));
+    journal.done(*id, true);
+    assert_eq!(outputs(&mut journal), [Output::Committed(Tid(1))]);
+}
+
+#[test]
+fn a_transaction_is_committed_when_it_is_five_seconds_old() {
+    let (mut disk, mut journal, mut told) = open();
+    journal.tick(at(10), at(0));
+    assert_eq!(journal.next_deadline(), None);
+    put(&mut journal, [1]);
+    assert_eq!(journal.next_deadline(), Some(at(15)));
+    journal.tick(at(12), at(0));
+    put(&mut journal, [2]);
+    journal.tick(at(14), at(0));
+    assert_eq!(outputs(&mut journal), []);
+    journal.tick(at(15), at(0));
+    assert_eq!(journal.next_deadline(), None);
+    settle(&mut disk, &mut journal, &mut told);
+    assert_eq!(told.committed, Tid(1));
+}
+
+#[test]
+fn a_reservation_keeps_its_transaction_open_and_the_next_waits() {
+    let (mut disk, mut journal, mut told) = open();
+    put(&mut journal, [1]);
+    let late = journal.reserve(1).unwrap();
+    journal.commit();
+    assert_eq!(outputs(&mut journal), []);
+    assert_eq!(journal.reserve(1).unwrap_err(), Refused::Full);
+    assert_eq!(journal.publish(late, vec![(2, image(2))]), Ok(Tid(1)));
+    settle(&mut disk, &mut journal, &mut told);
+    assert_eq!((told.committed, told.space), (Tid(1), 1));
+    let next = journal.reserve(1).unwrap();
+    journal.release(next);
+}
+
+#[test]
+fn what_is_too_large_or_not_as_reserved_is_refused_and_nothing_of_it_taken() {
+    let (_, mut journal, _) = open();
+    let max = journal.max_credits();
+    assert_eq!(max, 64 / 4 / 2);
+    assert_eq!(journal.reserve(max + 1).unwrap_err(), Refused::TooLarge { credits: max + 1, max });
+    for (images, refused) in [
+        (vec![(1, image(1)), (2, image(2))], Refused::Overrun { found: 2, credits: 1 }),
+        (vec![(1, [0; 511].as_slice().into())], Refused::Length { block: 1, len: 511 }),
+        (vec![(1 << 32, image(1))], Refused::BlockRange { block: 1 << 32 }),
+    ] {
+        let reservation = journal.reserve(1).unwrap();
+        assert_eq!(journal.publish(reservation, images), Err(refused));
+    }
+    assert_eq!((journal.commit(), outputs(&mut journal)), (Tid(0), vec![]));
+    assert_eq!(journal.running.reserved, 0);
+}
+
+#[test]
+fn a_checkpoint_leaves_an_empty_log_and_the_next_commit_names_its_start_again() {
+    let (mut disk, mut journal, mut told) = open();
+    put(&mut journal, [1, 2]);
+    assert_eq!(journal.checkpoint_all(), Tid(1));
+    settle(&mut disk, &mut journal, &mut told);
+    assert_eq!((told.passed, told.empty, journal.passed()), (Tid(1), true, Tid(1)));
+    assert_eq!(told.home.iter().map(|(block, _)| *block).collect::<Vec<_>>(), [1, 2]);
+    let (_, state) = disk.open(MAXLEN);
+    assert_eq!(state.len(), 2);
+    put(&mut journal, [3]);
+    journal.commit();
+    let places: Vec<Place> = outputs(&mut journal)
+        .iter()
+        .filter_map(|output| match output {
+            Output::Write { place, .. } => Some(*place),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(places, [Place::Log(0), Place::Log(6)]);
+}
+
+/// The log is a ring: a transaction that reaches its end goes on at its beginning, in two writes.
+#[test]
+fn a_transaction_goes_around_the_ring() {
+    let (mut disk, mut journal, mut told) = open();
+    for _ in 0..40 {
+        put(&mut journal, [1, 2, 3]);
+        journal.commit();
+        settle(&mut disk, &mut journal, &mut told);
+    }
+    assert_eq!(told.committed, Tid(40));
+    assert!(told.passed > Tid(25) && told.passed < Tid(40), "the tail follows, no sooner than it must");
+    let (_, state) = disk.open(MAXLEN);
+    assert_eq!(state.len(), 3);
+}
+
+#[test]
+fn features_that_are_not_written_are_refused_by_name() {
+    let mut raw = JournalSuperblock::format(512, MAXLEN, [9; 16], crate::IncompatFeatures::CSUM_V3);
+    JournalSuperblock::set_start(&mut raw, Sequence(1), None);
+    let bytes = zerocopy::IntoBytes::as_bytes(&raw);
+    let refused = Journal::open(bytes, 512, MAXLEN, JournalOptions::default()).unwrap_err();
+    assert_eq!(refused, JournalError::Unsupported { feature: "checksum-v3" });
+}
