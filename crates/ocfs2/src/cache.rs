@@ -53,7 +53,15 @@ impl Cache {
 
     /// Keeps `block`, which belongs to inode `owner`, and drops the longest unused ones beyond the limit.
     pub(crate) fn insert(&self, owner: BlockNum, block: Arc<MetaBlock>) {
+        self.insert_if(owner, block, || true);
+    }
+
+    /// The same if `fresh` says so, asked while nobody else can insert.
+    pub(crate) fn insert_if(&self, owner: BlockNum, block: Arc<MetaBlock>, fresh: impl FnOnce() -> bool) {
         let mut state = self.state();
+        if !fresh() {
+            return;
+        }
         let blkno = block.blkno();
         state.remove(blkno);
         state.bytes += cost(&block);

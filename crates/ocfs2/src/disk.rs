@@ -9,6 +9,7 @@ use ocfs2_format::BlockSize;
 
 use crate::Error;
 use crate::overlay::{LogCopy, Overlay};
+use crate::pending::Pending;
 
 /// Bytes that were read, in the buffer that the device filled.
 #[derive(Debug)]
@@ -49,11 +50,12 @@ impl Deref for Chunk {
     }
 }
 
-/// A device seen in the volume's blocks, with the journals' copies laid over it.
+/// A device seen in the volume's blocks, with the journals' copies and our own changes laid over it.
 #[derive(Debug)]
 pub(crate) struct Disk {
     device: Arc<dyn BlockDevice>,
     overlay: Overlay,
+    pending: Arc<Pending>,
     block_size: u64,
     /// Unit that the device can read, in bytes; a power of two.
     grain: u64,
@@ -63,12 +65,17 @@ impl Disk {
     /// `device` seen in blocks of `block_size`, with the journals' copies on top.
     pub(crate) fn new(device: Arc<dyn BlockDevice>, block_size: BlockSize, overlay: Overlay) -> Self {
         let grain = u64::from(device.geometry().logical_block.max(1));
-        Self { device, overlay, block_size: block_size.bytes(), grain }
+        Self { device, overlay, pending: Arc::default(), block_size: block_size.bytes(), grain }
     }
 
     /// What is laid over the device.
     pub(crate) fn overlay(&self) -> &Overlay {
         &self.overlay
+    }
+
+    /// What was changed and is not home yet.
+    pub(crate) fn pending(&self) -> &Arc<Pending> {
+        &self.pending
     }
 
     /// The device below.
@@ -90,11 +97,27 @@ impl Disk {
 
     /// Reads `len` bytes from byte `offset` on. The caller bounds `len`.
     pub(crate) async fn read(&self, offset: u64, len: usize) -> Result<Chunk, Error> {
+        let first = offset / self.block_size;
+        let end = offset.saturating_add(len as u64).div_ceil(self.block_size);
+        let ticket = self.pending.read();
+        let mut chunk = self.read_under(offset, len, first..end).await?;
+        for (block, image) in self.pending.in_range(first..end) {
+            self.patch(&mut chunk, offset, block, &image);
+        }
+        drop(ticket);
+        Ok(chunk)
+    }
+
+    /// Reads what the device and the journals of others hold, without our own changes.
+    async fn read_under(
+        &self,
+        offset: u64,
+        len: usize,
+        Range { start: first, end }: Range<u64>,
+    ) -> Result<Chunk, Error> {
         if self.overlay.is_empty() {
             return self.read_device(offset, len).await;
         }
-        let first = offset / self.block_size;
-        let end = offset.saturating_add(len as u64).div_ceil(self.block_size);
         let copies: Vec<(u64, LogCopy)> = self.overlay.in_range(first..end).collect();
         if let [(_, copy)] = copies.as_slice()
             && end - first == 1

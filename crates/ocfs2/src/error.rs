@@ -104,6 +104,16 @@ pub enum Error {
         /// `i_size`.
         size: u64,
     },
+    /// One block is part of two things: an operation came upon it twice, each time as something else.
+    #[error("block {block} is used by inode {owner} and, as something else, by inode {other}")]
+    TwoUses {
+        /// The block.
+        block: BlockNum,
+        /// Who used it first.
+        owner: BlockNum,
+        /// Who came upon it.
+        other: BlockNum,
+    },
     /// The system directory has no such file.
     #[error("the system directory has no {file}")]
     NoSystemFile {

@@ -41,6 +41,12 @@ impl Meta {
         &self.store.volume
     }
 
+    /// Bytes of one block, or bucket, of `kind`.
+    pub(crate) fn len_of(&self, kind: Kind) -> usize {
+        // A bucket is eight blocks at most.
+        self.volume().block_len() * usize::try_from(self.store.blocks_of(kind)).unwrap_or(1)
+    }
+
     /// The disk below.
     pub(crate) fn disk(&self) -> &Disk {
         &self.store.disk
@@ -74,6 +80,30 @@ impl Meta {
             Landed::Block(block) => block,
             Landed::RunFailed => self.store.read(owner, blkno, kind).await,
         }
+    }
+
+    /// Makes `blocks`, changed and sealed, what every later read sees: here, and over the device.
+    pub(crate) fn publish(&self, blocks: &[(BlockNum, Arc<MetaBlock>)]) -> Vec<(u64, Arc<[u8]>)> {
+        let len = self.volume().block_len();
+        let images: Vec<(u64, Arc<[u8]>)> = (blocks.iter())
+            .flat_map(|(_, block)| {
+                let places = block.blkno().0..;
+                places.zip(block.bytes().chunks_exact(len)).map(|(at, bytes)| (at, Arc::from(bytes)))
+            })
+            .collect();
+        self.store.disk.pending().publish(images.iter().cloned());
+        self.flights.forget_all();
+        for (owner, block) in blocks {
+            self.store.cache.insert(*owner, Arc::clone(block));
+        }
+        images
+    }
+
+    /// Drops everything that is kept of inode `owner`, and keeps nothing of what is on its way.
+    pub(crate) fn forget(&self, owner: BlockNum) {
+        self.store.disk.pending().forget(owner);
+        self.flights.forget_all();
+        self.store.cache.forget(owner);
     }
 
     /// Reads those of `wanted` (owner, block) that are neither cached nor on their way, neighbours in one read, all at
@@ -119,9 +149,11 @@ impl Meta {
             let (store, read, place) =
                 (Arc::clone(&self.store), read.clone(), self.place_in_run(run, *blkno, count));
             let (blkno, owner) = (*blkno, *owner);
+            // From before the read begins, whichever of them begins it.
+            let ticket = store.disk.pending().read();
             let flight = async move {
                 match read.await.as_ref().ok().and_then(|chunk| chunk.get(place)) {
-                    Some(bytes) => Landed::Block(store.admit(owner, blkno, kind, bytes)),
+                    Some(bytes) => Landed::Block(store.admit(&ticket, owner, blkno, kind, bytes)),
                     None => Landed::RunFailed,
                 }
             };

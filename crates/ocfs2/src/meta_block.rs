@@ -23,7 +23,7 @@ impl From<BlockKind> for Kind {
 }
 
 /// A metadata block, or a bucket of several, as it was read and verified.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MetaBlock {
     blkno: BlockNum,
     kind: Kind,
@@ -31,7 +31,7 @@ pub(crate) struct MetaBlock {
 }
 
 /// Whose memory a block is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Bytes {
     /// Its own: what the cache keeps.
     Own(Box<[u8]>),
@@ -60,6 +60,17 @@ impl MetaBlock {
         match &self.bytes {
             Bytes::Own(bytes) => bytes,
             Bytes::Part(chunk, range) => chunk.get(range.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The same, to be changed. What shares its memory with others gets its own first.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        if let Bytes::Part(chunk, range) = &self.bytes {
+            self.bytes = Bytes::Own(chunk.get(range.clone()).unwrap_or_default().into());
+        }
+        match &mut self.bytes {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Part(..) => &mut [],
         }
     }
 }

@@ -106,7 +106,7 @@ impl Volume {
 
     /// Drops everything that is kept of the inode `ino`: the next use reads the disk.
     pub fn forget(&self, ino: BlockNum) {
-        self.inner.meta.cache().forget(ino);
+        self.inner.meta.forget(ino);
     }
 
     /// The inode of a system file.

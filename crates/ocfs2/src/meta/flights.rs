@@ -89,6 +89,14 @@ impl Flights {
     }
 }
 
+impl Flights {
+    /// Lets nobody join the reads that are on their way: something has changed. Those who wait for them go on.
+    pub(super) fn forget_all(&self) {
+        let left = std::mem::take(&mut *lock(&self.flying));
+        drop(left);
+    }
+}
+
 /// Takes the read off the list when it has landed, or when nobody waits for it any more.
 struct Entry {
     key: Key,

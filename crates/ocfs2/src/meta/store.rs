@@ -10,6 +10,7 @@ use crate::Error;
 use crate::cache::Cache;
 use crate::disk::Disk;
 use crate::meta_block::{Bytes, Kind, MetaBlock};
+use crate::pending::Ticket;
 
 /// The disk, what is kept of it, and how it is checked.
 #[derive(Debug)]
@@ -31,20 +32,23 @@ impl Store {
         if let Some(block) = self.cache.get(blkno, kind) {
             return Ok(block);
         }
+        let ticket = self.disk.pending().read();
         let bytes = self.disk.read_blocks(blkno.0, self.blocks_of(kind)).await?;
-        self.admit(owner, blkno, kind, &bytes)
+        self.admit(&ticket, owner, blkno, kind, &bytes)
     }
 
-    /// Verifies what was read and caches it.
+    /// Verifies what the read with this ticket brought, and caches it unless it has changed meanwhile.
     pub(super) fn admit(
         &self,
+        ticket: &Ticket,
         owner: BlockNum,
         blkno: BlockNum,
         kind: Kind,
         bytes: &[u8],
     ) -> Result<Arc<MetaBlock>, Error> {
         let block = self.checked(blkno, kind, bytes)?;
-        self.cache.insert(owner, Arc::clone(&block));
+        let fresh = || ticket.is_fresh(owner, blkno, self.blocks_of(kind));
+        self.cache.insert_if(owner, Arc::clone(&block), fresh);
         Ok(block)
     }
 

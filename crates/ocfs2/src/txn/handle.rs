@@ -1,0 +1,109 @@
+//! A handle: the blocks that one operation changes, until they are published together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ocfs2_format::{BlockKind, BlockNum};
+
+use super::Blocks;
+use crate::Error;
+use crate::meta::Meta;
+use crate::meta_block::{Bytes, Kind, MetaBlock};
+
+/// What an operation is about to change: new images of blocks, seen by nobody else.
+///
+/// It is read through: [`Blocks::get`] gives a changed block as changed. Dropping it leaves the volume as it is, so an
+/// operation that fails half-way needs no undoing. Nothing is written to a block before it checked as what it is
+/// taken for; the exception is a block that was free, which [`Self::fresh`] gives zeroed and unread.
+///
+/// Two handles of one volume must not be at work at once: who makes one holds the volume's lock for changes.
+#[derive(Debug)]
+pub(crate) struct Handle<'m> {
+    meta: &'m Meta,
+    changed: BTreeMap<BlockNum, Changed>,
+}
+
+#[derive(Debug)]
+struct Changed {
+    owner: BlockNum,
+    block: Arc<MetaBlock>,
+}
+
+/// A handle's blocks with their checks, ready to be published: (owner, block), in ascending order of the block.
+#[derive(Debug)]
+pub(crate) struct Sealed(pub(crate) Vec<(BlockNum, Arc<MetaBlock>)>);
+
+impl Blocks for Handle<'_> {
+    fn volume(&self) -> &ocfs2_format::Volume {
+        self.meta.volume()
+    }
+
+    async fn get(
+        &self,
+        owner: BlockNum,
+        blkno: BlockNum,
+        kind: impl Into<Kind> + Send,
+    ) -> Result<Arc<MetaBlock>, Error> {
+        let kind = kind.into();
+        match self.changed.get(&blkno) {
+            Some(changed) if changed.block.kind() == kind => Ok(Arc::clone(&changed.block)),
+            Some(changed) => Err(Error::TwoUses { block: blkno, owner: changed.owner, other: owner }),
+            None => self.meta.get(owner, blkno, kind).await,
+        }
+    }
+}
+
+impl<'m> Handle<'m> {
+    /// Begins with nothing changed.
+    pub(crate) fn new(meta: &'m Meta) -> Self {
+        Self { meta, changed: BTreeMap::new() }
+    }
+
+    /// The bytes of block `blkno` of inode `owner`, verified as `kind`, to be changed. The caller parses what it
+    /// changes: verified says that the check fits, no more.
+    ///
+    /// # Errors
+    /// As [`Blocks::get`]; [`Error::TwoUses`] when the operation has changed the block as something else.
+    pub(crate) async fn edit(
+        &mut self,
+        owner: BlockNum,
+        blkno: BlockNum,
+        kind: impl Into<Kind> + Send,
+    ) -> Result<&mut [u8], Error> {
+        let block = self.get(owner, blkno, kind.into()).await?;
+        let changed = self.changed.entry(blkno).or_insert(Changed { owner, block });
+        Ok(Arc::make_mut(&mut changed.block).bytes_mut())
+    }
+
+    /// The bytes of block `blkno`, which was free until now and becomes a `kind` of inode `owner`: all zero, not read.
+    pub(crate) fn fresh(&mut self, owner: BlockNum, blkno: BlockNum, kind: impl Into<Kind>) -> &mut [u8] {
+        let kind = kind.into();
+        let len = self.meta.len_of(kind);
+        let block = Arc::new(MetaBlock::new(blkno, kind, Bytes::Own(vec![0; len].into())));
+        let changed = self.changed.entry(blkno).insert_entry(Changed { owner, block }).into_mut();
+        Arc::make_mut(&mut changed.block).bytes_mut()
+    }
+
+    /// Forgets what was changed in block `blkno`: it is free now, and what it holds means nothing.
+    pub(crate) fn discard(&mut self, blkno: BlockNum) {
+        self.changed.remove(&blkno);
+    }
+
+    /// Blocks of the volume that the handle changes: what it needs of the journal.
+    pub(crate) fn credits(&self) -> usize {
+        let len = self.volume().block_len();
+        self.changed.values().map(|changed| changed.block.bytes().len() / len).sum()
+    }
+
+    /// Ends the changes: every block gets its check.
+    pub(crate) fn seal(self) -> Sealed {
+        let volume = *self.volume();
+        let seal = |(_, Changed { owner, mut block })| {
+            if let Kind::Checked(kind) = block.kind() {
+                kind.seal(&volume, Arc::make_mut(&mut block).bytes_mut());
+            }
+            (owner, block)
+        };
+        Sealed(self.changed.into_iter().map(seal).collect())
+    }
+}
