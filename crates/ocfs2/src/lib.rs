@@ -39,7 +39,7 @@ mod statfs;
 mod symlink;
 mod system;
 mod tree;
-mod txn;
+pub mod txn;
 mod volume;
 mod walk;
 mod xattr;

@@ -9,7 +9,7 @@ use crate::disk::Chunk;
 
 /// What a metadata block was verified as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// One of the structures that carry a checksum.
     Checked(BlockKind),
     /// A block of directory entries from end to end: it has no checksum.
@@ -24,7 +24,7 @@ impl From<BlockKind> for Kind {
 
 /// A metadata block, or a bucket of several, as it was read and verified.
 #[derive(Clone, Debug)]
-pub(crate) struct MetaBlock {
+pub struct MetaBlock {
     blkno: BlockNum,
     kind: Kind,
     bytes: Bytes,
@@ -46,17 +46,20 @@ impl MetaBlock {
     }
 
     /// Its number, or that of the bucket's first block.
-    pub(crate) fn blkno(&self) -> BlockNum {
+    #[must_use]
+    pub fn blkno(&self) -> BlockNum {
         self.blkno
     }
 
     /// What it was verified as.
-    pub(crate) fn kind(&self) -> Kind {
+    #[must_use]
+    pub fn kind(&self) -> Kind {
         self.kind
     }
 
     /// All of its bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Own(bytes) => bytes,
             Bytes::Part(chunk, range) => chunk.get(range.clone()).unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ocfs2_format::{BlockKind, BlockNum, Child, Extent, ExtentBlock, ExtentList, Tree};
 
 use crate::Error;
-use crate::meta::Meta;
+use crate::txn::Blocks;
 
 /// Siblings of a leaf that are read along with it when a tree is walked in order.
 const AHEAD: usize = 16;
@@ -63,7 +63,7 @@ impl ExtentTree {
     ///
     /// Every level down must have the depth of its parent less one, so a walk ends after five blocks at most,
     /// whatever they say.
-    pub(crate) async fn leaf(&self, meta: &Meta, cpos: u32, ahead: bool) -> Result<Leaf, Error> {
+    pub(crate) async fn leaf(&self, meta: &impl Blocks, cpos: u32, ahead: bool) -> Result<Leaf, Error> {
         let children = match &self.root {
             Root::Extents(extents) => return Ok(Leaf { extents: Arc::clone(extents), high: END }),
             Root::Children(children) => children,
@@ -116,10 +116,11 @@ impl ExtentTree {
     }
 
     /// Reads the leaves from that of `cpos` on.
-    async fn read_ahead(&self, meta: &Meta, siblings: &[Child], cpos: u32) {
+    async fn read_ahead(&self, meta: &impl Blocks, siblings: &[Child], cpos: u32) {
         let before = siblings.partition_point(|child| child.cpos <= cpos);
         let wanted = siblings.iter().skip(before.saturating_sub(1)).take(AHEAD);
-        meta.prefetch(wanted.map(|child| (self.owner, child.block)), BlockKind::ExtentBlock).await;
+        let wanted = wanted.map(|child| (self.owner, child.block)).collect();
+        meta.prefetch(wanted, BlockKind::ExtentBlock).await;
     }
 
     /// The extents from the one that holds `cpos`, or the first after it, on.
@@ -157,7 +158,7 @@ pub(crate) struct Cursor<'t> {
 
 impl Cursor<'_> {
     /// The next extent; `None` after the last.
-    pub(crate) async fn next(&mut self, meta: &Meta) -> Result<Option<Extent>, Error> {
+    pub(crate) async fn next(&mut self, meta: &impl Blocks) -> Result<Option<Extent>, Error> {
         loop {
             if let Some(extent) = self.leaf.extents.get(self.index) {
                 self.index += 1;

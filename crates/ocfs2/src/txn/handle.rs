@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ocfs2_format::{BlockKind, BlockNum};
+use ocfs2_format::BlockNum;
 
 use super::Blocks;
 use crate::Error;
@@ -18,20 +18,36 @@ use crate::meta_block::{Bytes, Kind, MetaBlock};
 ///
 /// Two handles of one volume must not be at work at once: who makes one holds the volume's lock for changes.
 #[derive(Debug)]
-pub(crate) struct Handle<'m> {
+pub struct Handle<'m> {
     meta: &'m Meta,
     changed: BTreeMap<BlockNum, Changed>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Changed {
     owner: BlockNum,
     block: Arc<MetaBlock>,
 }
 
-/// A handle's blocks with their checks, ready to be published: (owner, block), in ascending order of the block.
+/// A handle's blocks with their checks, ready to be published.
 #[derive(Debug)]
-pub(crate) struct Sealed(pub(crate) Vec<(BlockNum, Arc<MetaBlock>)>);
+pub struct Sealed {
+    blocks: Vec<(BlockNum, Arc<MetaBlock>)>,
+}
+
+/// What a handle had changed at some moment: see [`Handle::save`].
+#[derive(Debug)]
+pub struct Saved {
+    changed: BTreeMap<BlockNum, Changed>,
+}
+
+impl Sealed {
+    /// (Owner, block), in ascending order of the block.
+    #[must_use]
+    pub fn blocks(&self) -> &[(BlockNum, Arc<MetaBlock>)] {
+        &self.blocks
+    }
+}
 
 impl Blocks for Handle<'_> {
     fn volume(&self) -> &ocfs2_format::Volume {
@@ -51,6 +67,15 @@ impl Blocks for Handle<'_> {
             None => self.meta.get(owner, blkno, kind).await,
         }
     }
+
+    fn has(&self, blkno: BlockNum, kind: Kind) -> bool {
+        self.changed.contains_key(&blkno) || self.meta.cache().has(blkno, kind)
+    }
+
+    async fn prefetch(&self, wanted: Vec<(BlockNum, BlockNum)>, kind: impl Into<Kind> + Send) {
+        // A changed block among them is read in vain, and not used: they are few.
+        self.meta.prefetch(wanted, kind).await;
+    }
 }
 
 impl<'m> Handle<'m> {
@@ -64,7 +89,7 @@ impl<'m> Handle<'m> {
     ///
     /// # Errors
     /// As [`Blocks::get`]; [`Error::TwoUses`] when the operation has changed the block as something else.
-    pub(crate) async fn edit(
+    pub async fn edit(
         &mut self,
         owner: BlockNum,
         blkno: BlockNum,
@@ -76,7 +101,7 @@ impl<'m> Handle<'m> {
     }
 
     /// The bytes of block `blkno`, which was free until now and becomes a `kind` of inode `owner`: all zero, not read.
-    pub(crate) fn fresh(&mut self, owner: BlockNum, blkno: BlockNum, kind: impl Into<Kind>) -> &mut [u8] {
+    pub fn fresh(&mut self, owner: BlockNum, blkno: BlockNum, kind: impl Into<Kind>) -> &mut [u8] {
         let kind = kind.into();
         let len = self.meta.len_of(kind);
         let block = Arc::new(MetaBlock::new(blkno, kind, Bytes::Own(vec![0; len].into())));
@@ -85,18 +110,31 @@ impl<'m> Handle<'m> {
     }
 
     /// Forgets what was changed in block `blkno`: it is free now, and what it holds means nothing.
-    pub(crate) fn discard(&mut self, blkno: BlockNum) {
+    pub fn discard(&mut self, blkno: BlockNum) {
         self.changed.remove(&blkno);
     }
 
+    /// Remembers the changes made so far, so that a step that fails can be taken back alone. Copies no blocks.
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        Saved { changed: self.changed.clone() }
+    }
+
+    /// Takes back what was changed since `saved`.
+    pub fn restore(&mut self, saved: Saved) {
+        self.changed = saved.changed;
+    }
+
     /// Blocks of the volume that the handle changes: what it needs of the journal.
-    pub(crate) fn credits(&self) -> usize {
+    #[must_use]
+    pub fn credits(&self) -> usize {
         let len = self.volume().block_len();
         self.changed.values().map(|changed| changed.block.bytes().len() / len).sum()
     }
 
     /// Ends the changes: every block gets its check.
-    pub(crate) fn seal(self) -> Sealed {
+    #[must_use]
+    pub fn seal(self) -> Sealed {
         let volume = *self.volume();
         let seal = |(_, Changed { owner, mut block })| {
             if let Kind::Checked(kind) = block.kind() {
@@ -104,6 +142,6 @@ impl<'m> Handle<'m> {
             }
             (owner, block)
         };
-        Sealed(self.changed.into_iter().map(seal).collect())
+        Sealed { blocks: self.changed.into_iter().map(seal).collect() }
     }
 }
