@@ -29,6 +29,7 @@ pub mod lock;
 mod manifest;
 mod meta;
 mod meta_block;
+pub mod mkfs;
 mod open;
 mod overlay;
 mod path;

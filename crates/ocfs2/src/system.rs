@@ -9,6 +9,8 @@ use ocfs2_format::{BlockNum, JournalState};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum SystemFile {
+    /// Blocks not to be used; an empty file.
+    BadBlocks,
     /// Allocator of system inodes.
     GlobalInodeAlloc,
     /// Which node uses which slot.
@@ -17,6 +19,10 @@ pub enum SystemFile {
     Heartbeat,
     /// The cluster allocator.
     GlobalBitmap,
+    /// Limits and usage of users.
+    UserQuota,
+    /// Limits and usage of groups.
+    GroupQuota,
     /// A slot's files that have lost their last name.
     OrphanDir(u16),
     /// A slot's allocator of metadata blocks.
@@ -29,22 +35,31 @@ pub enum SystemFile {
     LocalAlloc(u16),
     /// A slot's clusters to be freed.
     TruncateLog(u16),
+    /// A slot's changes of users' usage.
+    LocalUserQuota(u16),
+    /// A slot's changes of groups' usage.
+    LocalGroupQuota(u16),
 }
 
 /// The name in the system directory.
 impl fmt::Display for SystemFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, slot) = match self {
+            Self::BadBlocks => return f.write_str("bad_blocks"),
             Self::GlobalInodeAlloc => return f.write_str("global_inode_alloc"),
             Self::SlotMap => return f.write_str("slot_map"),
             Self::Heartbeat => return f.write_str("heartbeat"),
             Self::GlobalBitmap => return f.write_str("global_bitmap"),
+            Self::UserQuota => return f.write_str("aquota.user"),
+            Self::GroupQuota => return f.write_str("aquota.group"),
             Self::OrphanDir(slot) => ("orphan_dir", slot),
             Self::ExtentAlloc(slot) => ("extent_alloc", slot),
             Self::InodeAlloc(slot) => ("inode_alloc", slot),
             Self::Journal(slot) => ("journal", slot),
             Self::LocalAlloc(slot) => ("local_alloc", slot),
             Self::TruncateLog(slot) => ("truncate_log", slot),
+            Self::LocalUserQuota(slot) => ("aquota.user", slot),
+            Self::LocalGroupQuota(slot) => ("aquota.group", slot),
         };
         write!(f, "{name}:{slot:04}")
     }

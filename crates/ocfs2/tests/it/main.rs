@@ -5,6 +5,7 @@ mod damaged;
 mod failing;
 mod lookup;
 mod manifest;
+mod mkfs;
 mod patched;
 mod ranges;
 mod soak;
