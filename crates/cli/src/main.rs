@@ -1,6 +1,7 @@
 //! The `oxsan` command: each subcommand is a module with its `Args` and its `run`.
 #![forbid(unsafe_code)]
 
+mod check;
 mod discover;
 mod failure;
 mod files;
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Discover(discover::DiscoverArgs),
     Cat(files::cat::CatArgs),
+    Check(check::CheckArgs),
     Cp(files::cp::CpArgs),
     Df(files::df::DfArgs),
     Find(files::find::FindArgs),
@@ -59,7 +61,18 @@ Environment:
 Exit status: 0; 1 when something failed, in part or as a whole; 2 for a wrong command line.";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // A wrong line of `check` has the exit status that fsck.ocfs2 gives it.
+        Err(error)
+            if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|name| name == "check") =>
+        {
+            // Where the error cannot be told, the status still is.
+            let _ = error.print();
+            return ExitCode::from(check::USAGE);
+        }
+        Err(error) => error.exit(),
+    };
     log::init();
     match run(cli.command) {
         Ok(code) => code,
@@ -72,6 +85,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Discover(args) => discover::run(&args),
         Command::Cat(args) => files::cat::run(&args),
+        Command::Check(args) => Ok(check::run(&args)),
         Command::Cp(args) => files::cp::run(&args),
         Command::Df(args) => files::df::run(&args),
         Command::Find(args) => files::find::run(&args),

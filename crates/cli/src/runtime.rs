@@ -1,7 +1,12 @@
 //! The tokio runtime of a command: built here and nowhere else.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
+
+/// How long taking leave of a target may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many threads run a command's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

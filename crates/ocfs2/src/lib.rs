@@ -13,6 +13,7 @@
 
 mod attr;
 mod cache;
+pub mod check;
 mod contents;
 mod data;
 mod dir;

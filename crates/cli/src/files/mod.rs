@@ -19,7 +19,6 @@ use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use ocfs2::{OpenOptions, Volume};
@@ -36,9 +35,6 @@ pub(crate) use show::{Clock, chain};
 pub(crate) const CHUNK: u64 = 1 << 20;
 /// Chunks on their way at once.
 pub(crate) const DEPTH: usize = 4;
-
-/// How long taking leave of a target may take.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Exit status of a process that SIGPIPE ended: what a shell sees of `ls | head`.
 const BROKEN_PIPE: u8 = 141;
@@ -120,7 +116,7 @@ pub(crate) fn run_on(
             eprintln!("oxsan: warning: {count} metadata blocks had one wrong bit; repaired in memory");
         }
         // What was read has been read: a target that is gone by now is no failure, and one that hangs is left.
-        let _ = timeout(PATIENCE, device.close()).await;
+        let _ = timeout(runtime::PATIENCE, device.close()).await;
         quiet_about_pipes(result)
     })
 }

@@ -1,6 +1,7 @@
 //! The filesystem against volumes that a real kernel wrote, whole and damaged.
 
 mod ahead;
+mod check;
 mod damaged;
 mod failing;
 mod lookup;
