@@ -78,6 +78,12 @@ impl Disk {
         [self.log(0), self.log(1)].concat()
     }
 
+    /// The oldest transaction in the log, by its number there; `None` when it is empty.
+    pub(super) fn oldest(&self, maxlen: u32) -> Option<Sequence> {
+        let superblock = JournalSuperblock::parse(&self.first_block(), 512, maxlen).unwrap();
+        superblock.start.map(|_| superblock.sequence)
+    }
+
     /// Opens the journal: replays it home, empties it, and hands it to an engine. Gives what the volume holds then.
     pub(super) fn open(&mut self, maxlen: u32) -> (Journal, State) {
         let first_block = self.first_block();

@@ -133,6 +133,10 @@ impl World {
     fn cut(&mut self, bits: &[bool]) {
         let mut bits = bits.iter().cycle();
         self.disk.cut(|| *bits.next().unwrap());
+        // Another node may have changed what was passed: a replay that brought it back would undo that.
+        let next = self.journal.sequence(Tid(self.told.passed.0 + 1));
+        let again = self.disk.oldest(self.maxlen).filter(|oldest| !oldest.is_at_or_after(next));
+        assert_eq!(again, None, "the log still holds what the tail was told to have passed, before {next}");
         let (journal, found) = self.disk.open(self.maxlen);
         let known = usize::try_from(self.told.committed.0).unwrap();
         let passed = usize::try_from(self.told.passed.0).unwrap();
