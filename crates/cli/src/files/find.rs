@@ -2,6 +2,7 @@
 
 mod expression;
 mod glob;
+mod long;
 mod mode;
 mod parse;
 mod printf;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use ocfs2::{Error, FileType, Follow, Inode, Volume};
+use ocfs2::{Error, FileType, Follow, Inode, Volume, WalkEntry};
 
 use super::show::{Clock, Owners};
 use super::{FilesArgs, Trouble, path_bytes};
@@ -33,8 +34,8 @@ After the paths comes the expression. Its tests:
   -perm MODE | -MODE | /MODE (octal, or as u+w,g=r)
   -user -group NAME|N, -uid -gid -links -inum [+-]N, -nouser, -nogroup, -true, -false
 Its operators, the strongest first: ( ), ! or -not, -a or nothing, -o, and the comma.
-Its options: -maxdepth N, -mindepth N.
-Its actions: -print, -print0, -printf FORMAT (%p %P %f %h %H %d %s %b %k %m %M %n %i %u %U %g %G %y %l \
+Its options: -maxdepth N, -mindepth N, -depth (what is in a directory before it; -prune does nothing then).
+Its actions: -print, -print0, -ls, -printf FORMAT (%p %P %f %h %H %d %s %b %k %m %M %n %i %u %U %g %G %y %l \
 %T@ %A@ %C@, with a width), -prune, -quit.
 
 Exit status: 0, or 1 when something could not be read.";
@@ -86,8 +87,9 @@ pub(crate) fn run(args: &FindArgs) -> anyhow::Result<ExitCode> {
             Ok(nanos(which.time(inode.attr())))
         };
         let query = parse::parse(words, args.json, &owners, &mut time_of).context("the expression")?;
-        let now = Clock::here().now_nanos();
-        let search = Search { now, owners: &owners, out, prune: false, quit: false };
+        let clock = Clock::here();
+        let now = clock.now_nanos();
+        let search = Search { now, owners: &owners, clock: &clock, out, prune: false, quit: false };
         let mut finder = Finder::new(&volume, &query, search);
         for top in tops {
             finder.tree(top).await?;
@@ -109,7 +111,7 @@ struct Finder<'a> {
 impl<'a> Finder<'a> {
     fn new(volume: &'a Volume, query: &'a Query, search: Search<'a>) -> Self {
         let wants_targets = query.expr.any(&|expr| match expr {
-            Expr::Test(Test::LinkName(_)) | Expr::Act(Action::Json) => true,
+            Expr::Test(Test::LinkName(_)) | Expr::Act(Action::Json | Action::Long) => true,
             Expr::Act(Action::Printf(format)) => format.wants_target(),
             _ => false,
         });
@@ -127,9 +129,16 @@ impl<'a> Finder<'a> {
             }
         };
         let mut walk = self.volume.walk(inode);
+        // With -depth: the directories on the way down, which come when the walk has left them.
+        let mut open: Vec<WalkEntry> = Vec::new();
         while !self.search.quit
             && let Some(item) = walk.next().await
         {
+            let path = match &item {
+                Ok(entry) => &entry.path,
+                Err(error) => &error.path,
+            };
+            self.leave_dirs(top, &mut open, Some(path)).await?;
             let entry = match item {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -137,21 +146,50 @@ impl<'a> Finder<'a> {
                     continue;
                 }
             };
-            let mut file = Candidate::new(top, &entry.path, &entry.inode);
-            if self.query.max_depth.is_some_and(|most| file.depth >= most) {
+            let depth = Candidate::new(top, &entry.path, &entry.inode).depth;
+            if self.query.max_depth.is_some_and(|most| depth >= most) {
                 walk.skip_dir();
             }
-            if file.depth < self.query.min_depth || self.query.max_depth.is_some_and(|most| file.depth > most)
-            {
+            if self.query.contents_first && entry.inode.is_dir() {
+                open.push(entry);
                 continue;
             }
-            self.look_closer(&mut file).await;
-            self.search.prune = false;
-            self.query.expr.eval(&file, &mut self.search)?;
+            self.consider(top, &entry).await?;
             if self.search.prune {
                 walk.skip_dir();
             }
         }
+        self.leave_dirs(top, &mut open, None).await
+    }
+
+    /// Considers the directories of `open` that `next` does not lie in, the deepest first; all of them at the end.
+    async fn leave_dirs(
+        &mut self,
+        top: &[u8],
+        open: &mut Vec<WalkEntry>,
+        next: Option<&[u8]>,
+    ) -> std::io::Result<()> {
+        let holds = |dir: &[u8], next: &[u8]| {
+            dir.is_empty() || next.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        };
+        while !self.search.quit
+            && let Some(dir) = open.pop_if(|dir| !next.is_some_and(|next| holds(&dir.path, next)))
+        {
+            self.consider(top, &dir).await?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates the expression for one file, unless it lies too high or too deep.
+    async fn consider(&mut self, top: &[u8], entry: &WalkEntry) -> std::io::Result<()> {
+        self.search.prune = false;
+        let mut file = Candidate::new(top, &entry.path, &entry.inode);
+        let query = self.query;
+        if file.depth < query.min_depth || query.max_depth.is_some_and(|most| file.depth > most) {
+            return Ok(());
+        }
+        self.look_closer(&mut file).await;
+        query.expr.eval(&file, &mut self.search)?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! How modes, times, owners, sizes and errors are written for people.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::Timestamp as Instant;
 use jiff::tz::TimeZone;
@@ -96,9 +97,18 @@ impl Clock {
     /// `Nov 22 14:55`, or `Nov 22  2024` for what is older than half a year or lies ahead.
     pub(crate) fn short(&self, time: Timestamp) -> String {
         const HALF_A_YEAR: i64 = 31_556_952 / 2;
+        self.short_within(time, 0..HALF_A_YEAR)
+    }
+
+    /// The same as `find -ls` has it, with other bounds: 180 days, and an hour ahead.
+    pub(crate) fn short_as_find(&self, time: Timestamp) -> String {
+        self.short_within(time, -3600..180 * 86_400)
+    }
+
+    /// With the time of day where the age in seconds lies within `recent`.
+    fn short_within(&self, time: Timestamp, recent: Range<i64>) -> String {
         let age = self.now.saturating_sub(time.seconds);
-        let recent = (0..HALF_A_YEAR).contains(&age);
-        self.format(time, if recent { "%b %e %H:%M" } else { "%b %e  %Y" })
+        self.format(time, if recent.contains(&age) { "%b %e %H:%M" } else { "%b %e  %Y" })
     }
 
     /// The time now as syslog has it: `Nov 22 14:55:00`.

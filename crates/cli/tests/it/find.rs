@@ -109,6 +109,12 @@ const EXPRESSIONS: &[&str] = &[
     "-xdev -type s",
     "-name lost+found -o -name ext -o -name none",
     "! ! -type d",
+    "-depth",
+    "-depth -name ext -prune -o -print",
+    "-d -mindepth 1 -maxdepth 2 -type d",
+    "-path ./names* -ls",
+    "-name null -ls -o -type p,s -ls",
+    "-path ./links* -ls , -path ./ext* -ls",
 ];
 
 fn sorted(output: &Output) -> Vec<Vec<u8>> {
@@ -162,7 +168,7 @@ fn what_find_has_and_this_has_not() {
     for (words, expected) in [
         (
             &["/", "-exec", "rm", "{}", ";"][..],
-            "oxsan: the expression: -exec is not built: it runs no programs",
+            "oxsan: the expression: -exec is not built: there is no file on this host to run a program on: copy it out",
         ),
         (&["-delete"], "oxsan: the expression: -delete is not built: the volume is only read"),
         (&["/", "-frob"], "oxsan: the expression: `-frob` is no condition known here"),
@@ -182,6 +188,19 @@ fn what_find_has_and_this_has_not() {
         .collect();
     assert!(lines.iter().all(|line| line["type"] == "symlink" && line["path"].is_string()), "{lines:?}");
     assert!(lines.iter().any(|line| line["target"].is_string()));
+    // With -depth what is in a directory comes before it, and the first of all is no directory that has anything.
+    let (code, _, out) = run(&[image, "/", "-depth", "-mindepth", "1"]);
+    let text = String::from_utf8_lossy(&out).into_owned();
+    let paths: Vec<&str> = text.lines().collect();
+    let place = |path: &str| paths.iter().position(|line| *line == path).unwrap_or_else(|| panic!("{path}"));
+    assert_eq!(code, Some(0));
+    assert!(place("/ext/zero") < place("/ext") && place("/ext") + 1 < paths.len());
+    for (at, path) in paths.iter().enumerate() {
+        let below = format!("{path}/");
+        assert!(paths[at..].iter().all(|later| !later.starts_with(&below)), "{path} before what is in it");
+    }
+    let (_, _, out) = run(&[image, "/", "-depth", "-name", "ext", "-quit"]);
+    assert!(out.is_empty());
     let (code, _, out) = run(&[image, "/", "-type", "f", "-print", "-quit"]);
     assert_eq!((code, out.split(|byte| *byte == b'\n').count()), (Some(0), 2));
 }

@@ -6,10 +6,11 @@ use std::io;
 use ocfs2::{FileType, Inode};
 
 use super::glob::Glob;
+use super::long;
 use super::mode::Perm;
 use super::printf::Format;
 use super::time::{Age, Which, nanos};
-use crate::files::show::Owners;
+use crate::files::show::{Clock, Owners};
 
 /// Tests and actions, put together.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub(super) enum Action {
     Print(&'static [u8]),
     Printf(Format),
     Json,
+    /// A line with all about it.
+    Long,
     /// Does not enter this directory.
     Prune,
     /// Ends the search.
@@ -111,6 +114,7 @@ pub(super) struct Search<'a> {
     /// The host's clock when it began, in nanoseconds.
     pub(super) now: i128,
     pub(super) owners: &'a Owners,
+    pub(super) clock: &'a Clock,
     pub(super) out: &'a mut crate::files::Output,
     /// Of the last file: its directory is not entered.
     pub(super) prune: bool,
@@ -208,6 +212,10 @@ impl Action {
             Self::Json => {
                 let object = crate::files::entry::object(&file.path, file.inode, file.target.as_deref());
                 writeln!(search.out, "{}", serde_json::Value::Object(object))?;
+            }
+            Self::Long => {
+                let line = long::line(file, search);
+                search.out.write_all(&line)?;
             }
             Self::Prune => search.prune = true,
             Self::Quit => search.quit = true,

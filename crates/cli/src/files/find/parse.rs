@@ -15,16 +15,15 @@ use crate::files::show::Owners;
 /// Parentheses within each other.
 const DEEPEST: usize = 100;
 
+/// Why no program is run.
+const NO_FILE: &str = "there is no file on this host to run a program on: copy it out with oxsan cp, or mount the volume with oxsan mount";
 /// Words of find(1) that are not built, and why.
 const NOT_BUILT: &[(&str, &str)] = &[
-    ("-exec", "it runs no programs: use -print0 and xargs -0"),
-    ("-execdir", "it runs no programs: use -print0 and xargs -0"),
-    ("-ok", "it runs no programs: use -print0 and xargs -0"),
-    ("-okdir", "it runs no programs: use -print0 and xargs -0"),
+    ("-exec", NO_FILE),
+    ("-execdir", NO_FILE),
+    ("-ok", NO_FILE),
+    ("-okdir", NO_FILE),
     ("-delete", "the volume is only read"),
-    ("-depth", "directories come before what is in them"),
-    ("-d", "directories come before what is in them"),
-    ("-ls", "use oxsan ls, or -printf"),
     ("-fls", "write to a file with > of the shell"),
     ("-fprint", "write to a file with > of the shell"),
     ("-fprint0", "write to a file with > of the shell"),
@@ -33,7 +32,8 @@ const NOT_BUILT: &[(&str, &str)] = &[
     ("-L", "symlinks are not followed"),
     ("-H", "symlinks are not followed"),
     ("-regex", "use -path and patterns of the shell"),
-    ("-iregex", "use -path and patterns of the shell"),
+    ("-iregex", "use -ipath and patterns of the shell"),
+    ("-regextype", "use -path and patterns of the shell"),
 ];
 
 /// What is looked for, and where.
@@ -44,6 +44,8 @@ pub(super) struct Query {
     pub(super) min_depth: usize,
     /// Directories this deep are not entered.
     pub(super) max_depth: Option<usize>,
+    /// Directories come after what is in them.
+    pub(super) contents_first: bool,
 }
 
 /// A time of a file on the volume, by its path, which only the open volume can tell.
@@ -56,8 +58,17 @@ pub(super) fn parse(
     owners: &Owners,
     time_of: &mut TimeOf<'_>,
 ) -> anyhow::Result<Query> {
-    let mut parser =
-        Parser { words, at: 0, depth: 0, min_depth: 0, max_depth: None, acts: false, owners, time_of };
+    let mut parser = Parser {
+        words,
+        at: 0,
+        depth: 0,
+        min_depth: 0,
+        max_depth: None,
+        contents_first: false,
+        acts: false,
+        owners,
+        time_of,
+    };
     let mut expr = match words {
         [] => Expr::Test(Test::Always(true)),
         _ => parser.list()?,
@@ -70,7 +81,8 @@ pub(super) fn parse(
         let action = if json { Action::Json } else { Action::Print(b"\n") };
         expr = Expr::And(vec![expr, Expr::Act(action)]);
     }
-    Ok(Query { expr, min_depth: parser.min_depth, max_depth: parser.max_depth })
+    let Parser { min_depth, max_depth, contents_first, .. } = parser;
+    Ok(Query { expr, min_depth, max_depth, contents_first })
 }
 
 struct Parser<'a> {
@@ -79,6 +91,7 @@ struct Parser<'a> {
     depth: usize,
     min_depth: usize,
     max_depth: Option<usize>,
+    contents_first: bool,
     /// There is an action that prints.
     acts: bool,
     owners: &'a Owners,
@@ -181,6 +194,7 @@ impl<'a> Parser<'a> {
             "-print" => Action::Print(b"\n"),
             "-print0" => Action::Print(b"\0"),
             "-printf" => Action::Printf(Format::parse(self.bytes(name)?)?),
+            "-ls" => Action::Long,
             "-prune" => Action::Prune,
             "-quit" => Action::Quit,
             _ => return Ok(None),
@@ -193,6 +207,7 @@ impl<'a> Parser<'a> {
         match name {
             "-maxdepth" => self.max_depth = Some(depth(self.text(name)?)?),
             "-mindepth" => self.min_depth = depth(self.text(name)?)?,
+            "-depth" | "-d" => self.contents_first = true,
             // A volume is one filesystem, and its links are counted.
             "-xdev" | "-mount" | "-noleaf" => {}
             _ => return Ok(false),
@@ -336,7 +351,10 @@ mod tests {
             ("-true -o", "a condition is missing at the end"),
             ("-o -true", "`-o` with nothing before it"),
             ("( )", "`( )` with nothing in it"),
-            ("-exec", "-exec is not built: it runs no programs: use -print0 and xargs -0"),
+            (
+                "-exec",
+                "-exec is not built: there is no file on this host to run a program on: copy it out with oxsan cp, or mount the volume with oxsan mount",
+            ),
             ("-frob", "`-frob` is no condition known here: oxsan find --help lists them"),
             ("-size 3x", "-size 3x: a number, and one of c w b k M G T or nothing behind it"),
             ("-user nobody-here", "-user: this host knows no `nobody-here`; a number may be given"),
