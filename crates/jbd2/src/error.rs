@@ -10,8 +10,8 @@ use crate::block::Sequence;
     reason = "the message of each variant is its description; fields carry the kernel's names"
 )]
 pub enum JournalError {
-    #[error("journal superblock: only {len} bytes, 1024 needed")]
-    Short { len: usize },
+    #[error("journal superblock: only {len} bytes, {want} needed")]
+    Short { len: usize, want: usize },
     #[error("journal superblock: magic is {found:#010x}, not 0xc03b3998")]
     Magic { found: u32 },
     #[error("journal superblock: block type is {found}, not 4 (version 2)")]
@@ -38,6 +38,10 @@ pub enum JournalError {
     RevokeCount { log_block: u32, sequence: Sequence, count: u32 },
     #[error("journal: more than {limit} blocks to replay")]
     TooLarge { limit: usize },
+    #[error(
+        "journal superblock: s_start is {start}: the log must be replayed or emptied before it is written"
+    )]
+    NotEmpty { start: u32 },
     #[error("journal: no log block was asked for")]
     NotWanted,
 }
@@ -48,7 +52,7 @@ impl JournalError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unsupported { .. } => Some("let a kernel mount the volume once, or run fsck.ocfs2"),
-            Self::NotWanted | Self::BlockLength { .. } => None,
+            Self::NotWanted | Self::NotEmpty { .. } | Self::BlockLength { .. } => None,
             _ => Some("the journal is damaged; fsck.ocfs2 can make a new one, and what it held is lost"),
         }
     }

@@ -17,6 +17,7 @@
 //! The engine does no I/O. Call it, then drain [`Journal::poll_output`]; answer each [`Output::Write`] and
 //! [`Output::Flush`] with [`Journal::done`], in any order. Between two flushes no order is assumed.
 
+mod abort;
 mod checkpoint;
 mod commit;
 mod output;
@@ -30,14 +31,15 @@ use zerocopy::IntoBytes;
 
 use crate::block::Sequence;
 use crate::error::JournalError;
-use crate::superblock::{JournalSuperblock, RawJournalSuperblock};
+use crate::superblock::{CompatFeatures, IncompatFeatures, JournalSuperblock, RawJournalSuperblock};
 
+pub use abort::AbortCause;
 pub use output::{IoId, Output, Place};
 pub use running::{Refused, Reservation};
 
 use checkpoint::Checkpoint;
 use commit::Committing;
-use output::Purpose;
+use output::Request;
 use running::Running;
 
 /// New images of blocks of the volume, each one block long.
@@ -113,28 +115,44 @@ pub struct Journal {
     now: Duration,
     wall: Duration,
     next_id: u64,
-    in_flight: BTreeMap<IoId, Purpose>,
+    in_flight: BTreeMap<IoId, Request>,
     out: VecDeque<Output>,
-    aborted: bool,
+    /// Highest block of the volume that may be published.
+    highest: u64,
+    aborted: Option<AbortCause>,
+    /// The journal has been aborted, and its superblock does not say so yet.
+    obituary: bool,
 }
 
 impl Journal {
-    /// Opens a journal whose log is empty, or of no further use: `first_block` are its first bytes, one block or
-    /// 1024 bytes if that is more, and `available` the blocks of its file. The log begins anew behind the newest
-    /// number that the superblock knows; nothing is written until the first commit.
+    /// Opens a journal whose log is empty: `first_block` are its first bytes, one block or 1024 bytes if that is more,
+    /// and `available` the blocks of its file. Nothing is written until the first commit.
     ///
-    /// After a replay `first_block` must be what [`Self::emptied`] made, and be on stable storage.
+    /// A log that names a start must be walked to its end first, of a clean journal too ([`Replay`](crate::Replay)):
+    /// what lies in it must not follow on the transactions to come. Then `first_block` is what [`Self::emptied`] made,
+    /// and on stable storage.
+    ///
+    /// Features stay as found; but for those of asynchronous commits, which a mount without that option clears. An
+    /// error that was noted there (`s_errno`) is cleared too: who wants to tell of it reads it before.
     ///
     /// # Errors
-    /// As [`JournalSuperblock::parse`]; [`JournalError::Unsupported`] for features that are not written here.
+    /// As [`JournalSuperblock::parse`]; [`JournalError::NotEmpty`]; [`JournalError::Unsupported`] for features that
+    /// are not written here.
     pub fn open(
         first_block: &[u8],
         block_size: u32,
         available: u32,
         options: JournalOptions,
     ) -> Result<Self, JournalError> {
-        let superblock = JournalSuperblock::parse(first_block, block_size, available)?;
+        let mut superblock = JournalSuperblock::parse(first_block, block_size, available)?;
+        if let Some(start) = superblock.start {
+            return Err(JournalError::NotEmpty { start });
+        }
+        superblock.compat.remove(CompatFeatures::CHECKSUM);
+        superblock.incompat.remove(IncompatFeatures::ASYNC_COMMIT);
         superblock.check_replayable()?;
+        let highest = if superblock.tag_format().wide { u64::MAX } else { u64::from(u32::MAX) };
+        let head_block = head_block(&superblock, first_block)?;
         let sequence = superblock.sequence;
         let free = superblock.log_len().saturating_sub(1);
         Ok(Self {
@@ -143,9 +161,8 @@ impl Journal {
             base: Sequence(sequence.0.wrapping_sub(1)),
             free,
             superblock,
-            head_block: first_block.to_vec(),
+            head_block,
             options,
-            // Until told otherwise: a superblock that names a start must be written before the first commit as well.
             empty_on_disk: true,
             superblock_busy: false,
             running: Running::new(Tid(1)),
@@ -163,7 +180,9 @@ impl Journal {
             next_id: 0,
             in_flight: BTreeMap::new(),
             out: VecDeque::new(),
-            aborted: false,
+            highest,
+            aborted: None,
+            obituary: false,
         })
     }
 
@@ -175,10 +194,16 @@ impl Journal {
     pub fn emptied(first_block: &[u8], next_sequence: Sequence) -> Result<Vec<u8>, JournalError> {
         let mut bytes = first_block.to_vec();
         let len = bytes.len();
-        let (raw, _) =
-            zerocopy::FromBytes::mut_from_prefix(&mut bytes).map_err(|_| JournalError::Short { len })?;
+        let (raw, _) = zerocopy::FromBytes::mut_from_prefix(&mut bytes)
+            .map_err(|_| JournalError::Short { len, want: JournalSuperblock::LEN })?;
         JournalSuperblock::set_start(raw, next_sequence, None);
         Ok(bytes)
+    }
+
+    /// Says how many blocks the volume has: images of others are refused from now on. A log that names one could not be
+    /// replayed.
+    pub fn set_volume_blocks(&mut self, blocks: u64) {
+        self.highest = self.highest.min(blocks.saturating_sub(1));
     }
 
     /// The time: `now` since any moment, never backwards, and `wall` since 1970, which commit blocks tell. Commits
@@ -194,7 +219,7 @@ impl Journal {
     /// When [`Self::tick`] is to be called at the latest, in its own time.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let wanted = self.commit_to >= self.running.tid || self.aborted;
+        let wanted = self.commit_to >= self.running.tid || self.is_aborted();
         self.running.since.filter(|_| !wanted).map(|since| since.saturating_add(self.options.commit_interval))
     }
 
@@ -234,12 +259,6 @@ impl Journal {
         self.passed
     }
 
-    /// Whether the journal has given up after an error.
-    #[must_use]
-    pub fn is_aborted(&self) -> bool {
-        self.aborted
-    }
-
     /// Newest transaction in which something was published.
     fn newest(&self) -> Tid {
         if self.running.images.is_empty() {
@@ -257,7 +276,7 @@ impl Journal {
 
     /// Starts whatever can be started now.
     fn go_on(&mut self) {
-        if self.aborted {
+        if self.is_aborted() {
             return;
         }
         self.start_commit();
@@ -275,6 +294,11 @@ impl Journal {
             debug_assert_eq!(raw.as_bytes().len(), JournalSuperblock::LEN, "checked when it was opened");
         }
         self.empty_on_disk = start.is_none();
+        self.head_blocks()
+    }
+
+    /// The superblock's blocks, to be written now.
+    fn head_blocks(&mut self) -> Vec<Arc<[u8]>> {
         self.superblock_busy = true;
         self.head_block.chunks(self.block_len()).map(Arc::from).collect()
     }
@@ -283,6 +307,19 @@ impl Journal {
     fn block_len(&self) -> usize {
         usize::try_from(self.superblock.block_size).unwrap_or(usize::MAX).max(1)
     }
+}
+
+/// The blocks of the superblock as they are to be written, in `first_block` up to their end: nothing of the log.
+fn head_block(superblock: &JournalSuperblock, first_block: &[u8]) -> Result<Vec<u8>, JournalError> {
+    let want = usize::try_from(superblock.block_size).unwrap_or(usize::MAX).max(JournalSuperblock::LEN);
+    let short = JournalError::Short { len: first_block.len(), want };
+    let mut bytes = first_block.get(..want).ok_or(short)?.to_vec();
+    let (raw, _) =
+        <RawJournalSuperblock as zerocopy::FromBytes>::mut_from_prefix(&mut bytes).map_err(|_| short)?;
+    raw.feature_compat.set(superblock.compat.bits());
+    raw.feature_incompat.set(superblock.incompat.bits());
+    raw.errno.set(0);
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -25,7 +25,9 @@ mod superblock;
 pub use block::{BlockType, MAGIC, RawCommit, RawHeader, Sequence, log_block};
 pub use descriptor::{RawTag, Tag, TagFlags, TagFormat, Tags, encode_descriptor, escape, unescape};
 pub use error::JournalError;
-pub use journal::{Images, IoId, Journal, JournalOptions, Output, Place, Refused, Reservation, Tid};
+pub use journal::{
+    AbortCause, Images, IoId, Journal, JournalOptions, Output, Place, Refused, Reservation, Tid,
+};
 pub use replay::{LogCopy, Recovered, Replay};
 pub use revoke::{Revokes, encode_revoke};
 pub use superblock::{

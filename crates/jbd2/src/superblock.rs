@@ -138,7 +138,7 @@ impl JournalSuperblock {
     /// [`JournalError`] when any check fails. Features that only forbid a replay are [`Replay::new`](crate::Replay::new)'s to refuse.
     pub fn parse(data: &[u8], block_size: u32, available: u32) -> Result<Self, JournalError> {
         let Ok((raw, _)) = RawJournalSuperblock::ref_from_prefix(data) else {
-            return Err(JournalError::Short { len: data.len() });
+            return Err(JournalError::Short { len: data.len(), want: Self::LEN });
         };
         let found = raw.header.magic.get();
         if found != MAGIC {
@@ -289,7 +289,10 @@ mod tests {
         assert_eq!(parse(4096, |raw| raw.maxlen = U32::new(2049)), Err(maxlen));
         let unknown = JournalError::UnknownFeature { word: "s_feature_incompat", bits: 0x40 };
         assert_eq!(parse(4096, |raw| raw.feature_incompat = U32::new(0x42)), Err(unknown));
-        assert_eq!(JournalSuperblock::parse(&[0; 1023], 4096, 1), Err(JournalError::Short { len: 1023 }));
+        assert_eq!(
+            JournalSuperblock::parse(&[0; 1023], 4096, 1),
+            Err(JournalError::Short { len: 1023, want: 1024 })
+        );
     }
 
     #[test]

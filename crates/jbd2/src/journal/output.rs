@@ -50,7 +50,8 @@ pub enum Output {
     },
     /// There is room again: who was refused may ask again.
     Space,
-    /// A write or flush failed, and the journal has given up: nothing more will come out.
+    /// A write or flush failed, and the journal has given up; [`Journal::aborted`] says which. Nothing is told after
+    /// this, and nothing written but the note in the superblock that it failed.
     Aborted,
 }
 
@@ -66,6 +67,22 @@ pub(super) enum Purpose {
     Home,
     HomeFlush,
     Tail,
+    /// The superblock that says that the journal was aborted.
+    Obituary,
+}
+
+/// A write, or flush where it has no place, on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) purpose: Purpose,
+    pub(super) place: Option<Place>,
+}
+
+impl Request {
+    /// Whether the superblock is being written.
+    pub(super) fn is_superblock(self) -> bool {
+        matches!(self.purpose, Purpose::Start | Purpose::Tail | Purpose::Obituary)
+    }
 }
 
 impl Journal {
@@ -78,44 +95,42 @@ impl Journal {
     ///
     /// After a failure the journal gives up: what was committed stays in the log, nothing else is promised.
     pub fn done(&mut self, id: IoId, ok: bool) {
-        let Some(purpose) = self.in_flight.remove(&id) else { return };
-        if self.aborted {
-            return;
-        }
-        if !ok {
-            self.aborted = true;
-            self.out.clear();
-            self.out.push_back(Output::Aborted);
-            return;
-        }
-        if matches!(purpose, Purpose::Start | Purpose::Tail) {
+        let Some(request) = self.in_flight.remove(&id) else { return };
+        if request.is_superblock() {
             self.superblock_busy = false;
         }
-        match purpose {
+        if !ok {
+            self.abort(request);
+        }
+        if self.is_aborted() {
+            return self.write_obituary();
+        }
+        match request.purpose {
             Purpose::Copies | Purpose::Start => self.copies_done(),
             Purpose::CopiesFlush => self.write_commit_block(),
             Purpose::CommitBlock => self.committed(),
             Purpose::Home => self.home_done(),
             Purpose::HomeFlush => self.home_flushed(),
             Purpose::Tail => self.tail_moved(),
+            Purpose::Obituary => {}
         }
         self.go_on();
     }
 
     pub(super) fn write(&mut self, purpose: Purpose, place: Place, blocks: Vec<Arc<[u8]>>, durable: bool) {
-        let id = self.new_id(purpose);
+        let id = self.new_id(Request { purpose, place: Some(place) });
         self.out.push_back(Output::Write { id, place, blocks, durable });
     }
 
     pub(super) fn flush(&mut self, purpose: Purpose) {
-        let id = self.new_id(purpose);
+        let id = self.new_id(Request { purpose, place: None });
         self.out.push_back(Output::Flush { id });
     }
 
-    fn new_id(&mut self, purpose: Purpose) -> IoId {
+    fn new_id(&mut self, request: Request) -> IoId {
         let id = IoId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        self.in_flight.insert(id, purpose);
+        self.in_flight.insert(id, request);
         id
     }
 }

@@ -52,11 +52,14 @@ pub enum Refused {
         /// Length of its image.
         len: usize,
     },
-    /// A block number above 2^32 in a journal without the 64bit feature. Nothing was taken.
-    #[error("block {block} is too large for a journal without 64-bit block numbers")]
+    /// A block that the volume does not have, or that a journal without the 64bit feature cannot name. Nothing was
+    /// taken.
+    #[error("block {block} cannot be journaled: the highest is {highest}")]
     BlockRange {
         /// The block.
         block: u64,
+        /// The highest that can.
+        highest: u64,
     },
     /// The journal has given up after an error.
     #[error("the journal has been aborted after an I/O error")]
@@ -107,7 +110,7 @@ impl Journal {
     /// # Errors
     /// [`Refused::Full`], [`Refused::TooLarge`], [`Refused::Aborted`].
     pub fn reserve(&mut self, credits: u32) -> Result<Reservation, Refused> {
-        if self.aborted {
+        if self.is_aborted() {
             return Err(Refused::Aborted);
         }
         let max = self.max_credits();
@@ -153,20 +156,19 @@ impl Journal {
     }
 
     fn check(&self, reservation: &Reservation, images: &Images) -> Result<(), Refused> {
-        if self.aborted {
+        if self.is_aborted() {
             return Err(Refused::Aborted);
         }
         let (found, credits) = (images.len(), reservation.credits);
         if u32::try_from(found).map_or(true, |found| found > credits) {
             return Err(Refused::Overrun { found, credits });
         }
-        let narrow = !self.superblock.tag_format().wide;
         for (block, image) in images {
             if image.len() != self.block_len() {
                 return Err(Refused::Length { block: *block, len: image.len() });
             }
-            if narrow && u32::try_from(*block).is_err() {
-                return Err(Refused::BlockRange { block: *block });
+            if *block > self.highest {
+                return Err(Refused::BlockRange { block: *block, highest: self.highest });
             }
         }
         Ok(())

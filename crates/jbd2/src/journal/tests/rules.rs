@@ -1,8 +1,13 @@
 //! The engine's rules, one by one.
 
+use zerocopy::IntoBytes;
+
 use super::disk::{Disk, Told, at, image, settle};
-use crate::journal::{Images, Journal, JournalOptions, Output, Place, Refused, Tid};
-use crate::{JournalError, JournalSuperblock, Sequence};
+use crate::journal::output::{Purpose, Request};
+use crate::journal::{AbortCause, Images, IoId, Journal, JournalOptions, Output, Place, Refused, Tid};
+use crate::{
+    CompatFeatures, IncompatFeatures, JournalError, JournalSuperblock, RawJournalSuperblock, Sequence,
+};
 
 const MAXLEN: u32 = 66;
 
@@ -110,7 +115,7 @@ fn what_is_too_large_or_not_as_reserved_is_refused_and_nothing_of_it_taken() {
     for (images, refused) in [
         (vec![(1, image(1)), (2, image(2))], Refused::Overrun { found: 2, credits: 1 }),
         (vec![(1, [0; 511].as_slice().into())], Refused::Length { block: 1, len: 511 }),
-        (vec![(1 << 32, image(1))], Refused::BlockRange { block: 1 << 32 }),
+        (vec![(1 << 32, image(1))], Refused::BlockRange { block: 1 << 32, highest: (1 << 32) - 1 }),
     ] {
         let reservation = journal.reserve(1).unwrap();
         assert_eq!(journal.publish(reservation, images), Err(refused));
@@ -156,11 +161,147 @@ fn a_transaction_goes_around_the_ring() {
     assert_eq!(state.len(), 3);
 }
 
+/// A superblock of transaction 1 and an empty log, changed by `edit`.
+fn head(edit: impl FnOnce(&mut RawJournalSuperblock)) -> Vec<u8> {
+    let mut raw = JournalSuperblock::format(512, MAXLEN, [9; 16], IncompatFeatures::empty());
+    JournalSuperblock::set_start(&mut raw, Sequence(1), None);
+    edit(&mut raw);
+    raw.as_bytes().to_vec()
+}
+
+fn open_bytes(bytes: &[u8]) -> Result<Journal, JournalError> {
+    Journal::open(bytes, 512, MAXLEN, JournalOptions::default())
+}
+
+/// The superblock that the journal wants to write, which is to be among its outputs.
+fn written_head(outputs: &[Output]) -> Vec<u8> {
+    let found = outputs.iter().find_map(|output| match output {
+        Output::Write { place: Place::Log(0), blocks, .. } => Some(blocks.concat()),
+        _ => None,
+    });
+    found.expect("a superblock")
+}
+
 #[test]
 fn features_that_are_not_written_are_refused_by_name() {
-    let mut raw = JournalSuperblock::format(512, MAXLEN, [9; 16], crate::IncompatFeatures::CSUM_V3);
-    JournalSuperblock::set_start(&mut raw, Sequence(1), None);
-    let bytes = zerocopy::IntoBytes::as_bytes(&raw);
-    let refused = Journal::open(bytes, 512, MAXLEN, JournalOptions::default()).unwrap_err();
-    assert_eq!(refused, JournalError::Unsupported { feature: "checksum-v3" });
+    let bytes = head(|raw| raw.feature_incompat.set(IncompatFeatures::CSUM_V3.bits()));
+    assert_eq!(open_bytes(&bytes).unwrap_err(), JournalError::Unsupported { feature: "checksum-v3" });
+}
+
+#[test]
+fn what_asynchronous_commits_left_is_cleared_and_all_else_stays_as_found() {
+    let bytes = head(|raw| {
+        raw.feature_compat.set(CompatFeatures::CHECKSUM.bits());
+        raw.feature_incompat.set((IncompatFeatures::ASYNC_COMMIT | IncompatFeatures::BIT64).bits());
+        raw.errno.set(7);
+        raw.nr_users.set(3);
+    });
+    let mut journal = open_bytes(&bytes).unwrap();
+    put(&mut journal, [1 << 40]);
+    journal.commit();
+    let written = written_head(&outputs(&mut journal));
+    let want = head(|raw| {
+        raw.feature_incompat.set(IncompatFeatures::BIT64.bits());
+        raw.start.set(2);
+        raw.nr_users.set(3);
+    });
+    assert_eq!(written, want);
+}
+
+#[test]
+fn a_log_with_a_start_is_not_written_over() {
+    let bytes = head(|raw| raw.start.set(5));
+    assert_eq!(open_bytes(&bytes).unwrap_err(), JournalError::NotEmpty { start: 5 });
+    let emptied = Journal::emptied(&bytes, Sequence(9)).unwrap();
+    assert_eq!(emptied, head(|raw| raw.sequence.set(9)));
+    assert!(open_bytes(&emptied).is_ok());
+}
+
+/// The first block was kept as given: with more than it has, the block after it was written too, which is the log's;
+/// with less, a write was shorter than a block.
+#[test]
+fn the_superblock_is_written_with_its_own_block_and_no_more() {
+    let mut bytes =
+        JournalSuperblock::format(4096, MAXLEN, [9; 16], IncompatFeatures::empty()).as_bytes().to_vec();
+    bytes = Journal::emptied(&bytes, Sequence(1)).unwrap();
+    let open = |bytes: &[u8]| Journal::open(bytes, 4096, MAXLEN, JournalOptions::default());
+    assert_eq!(open(&bytes).unwrap_err(), JournalError::Short { len: 1024, want: 4096 });
+    bytes.resize(3 * 4096, 0xee);
+    let mut journal = open(&bytes).unwrap();
+    let reservation = journal.reserve(1).unwrap();
+    journal.publish(reservation, vec![(1, [0; 4096].as_slice().into())]).unwrap();
+    journal.commit();
+    let written = written_head(&outputs(&mut journal));
+    assert_eq!((written.len(), &written[1024..]), (4096, &bytes[1024..4096]));
+}
+
+#[test]
+fn a_block_that_the_volume_does_not_have_is_refused() {
+    let (_, mut journal, _) = open();
+    journal.set_volume_blocks(100);
+    put(&mut journal, [99]);
+    let reservation = journal.reserve(1).unwrap();
+    let refused = Refused::BlockRange { block: 100, highest: 99 };
+    assert_eq!(journal.publish(reservation, vec![(100, image(1))]), Err(refused));
+}
+
+#[test]
+fn a_failure_is_noted_in_the_superblock_once_and_the_log_begins_where_it_did() {
+    let (mut disk, mut journal, mut told) = open();
+    put(&mut journal, [1]);
+    journal.commit();
+    settle(&mut disk, &mut journal, &mut told);
+    put(&mut journal, [2]);
+    journal.commit();
+    let [Output::Write { id, place, .. }] = outputs(&mut journal)[..] else { panic!("a write") };
+    journal.done(id, false);
+    assert_eq!(journal.aborted(), Some(AbortCause::Write(place)));
+    let out = outputs(&mut journal);
+    let [Output::Aborted, Output::Write { id, durable: true, .. }] = out[..] else { panic!("{out:?}") };
+    let written = JournalSuperblock::parse(&written_head(&out), 512, MAXLEN).unwrap();
+    assert_eq!((written.start, written.sequence, written.errno.cast_signed()), (Some(2), Sequence(2), -5));
+    journal.done(id, false);
+    assert_eq!(outputs(&mut journal), [], "nothing more can be done");
+    assert!(matches!(journal.reserve(1), Err(Refused::Aborted)));
+}
+
+#[test]
+fn a_failure_is_noted_after_the_superblock_that_is_on_its_way() {
+    let (_, mut journal, _) = open();
+    put(&mut journal, [1]);
+    journal.commit();
+    let out = outputs(&mut journal);
+    let [Output::Write { id: start, .. }, Output::Write { id: copies, .. }] = out[..] else {
+        panic!("{out:?}")
+    };
+    journal.done(copies, false);
+    assert_eq!(outputs(&mut journal), [Output::Aborted]);
+    journal.done(start, true);
+    let written = JournalSuperblock::parse(&written_head(&outputs(&mut journal)), 512, MAXLEN).unwrap();
+    assert_eq!((written.start, written.errno.cast_signed()), (Some(2), -5));
+}
+
+/// What was told and not yet heard was dropped with the rest: a commit on stable storage was then never heard of.
+#[test]
+fn what_was_told_before_a_failure_is_still_heard_and_what_was_asked_is_not() {
+    let (mut disk, mut journal, mut told) = open();
+    put(&mut journal, [1]);
+    journal.checkpoint_all();
+    // The superblock and the copies, their flush; the commit block is on its way then.
+    for _ in 0..3 {
+        disk.take(&mut journal, &mut told);
+        disk.answer(0, &mut journal, true);
+    }
+    disk.take(&mut journal, &mut told);
+    disk.answer(0, &mut journal, true); // the commit block: Committed and a home write come out of it
+    let home = IoId(journal.next_id - 1);
+    assert!(journal.in_flight.contains_key(&home));
+    journal.abort(Request { purpose: Purpose::HomeFlush, place: None });
+    journal.write_obituary();
+    let out = outputs(&mut journal);
+    let [Output::Committed(Tid(1)), Output::Aborted, Output::Write { place: Place::Log(0), .. }] = out[..]
+    else {
+        panic!("{out:?}")
+    };
+    assert!(!journal.in_flight.contains_key(&home), "nobody will answer it");
 }
