@@ -1,5 +1,6 @@
 //! The oxsan command as its users run it.
 
+mod check;
 mod cp;
 mod files;
 mod find;

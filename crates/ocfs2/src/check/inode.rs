@@ -68,7 +68,10 @@ pub(super) async fn check(
     inode.sharing(part);
     inode.body(part).await;
     inode.index(part).await;
+    // The kernel charges nobody for the clusters of xattrs.
+    let charged = inode.space;
     xattrs::check(&mut inode, part).await;
+    inode.space = charged;
     inode.account(part, place);
 }
 
@@ -353,9 +356,8 @@ impl Inode<'_> {
             flags,
             orphan_slot: slot.get(),
         });
-        let top = self.ino == self.ctx.volume.root().0;
-        if self.is_system() && !top {
-            return; // no quota
+        if self.is_system() {
+            return; // no quota: the root has the flag too
         }
         for (map, id) in [(&mut part.users, raw.uid.get()), (&mut part.groups, raw.gid.get())] {
             let usage = map.entry(id).or_default();

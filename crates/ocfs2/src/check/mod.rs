@@ -34,6 +34,7 @@ mod links;
 mod locals;
 mod metadata;
 mod part;
+mod quotas;
 mod refcounts;
 mod run;
 mod scan;

@@ -17,7 +17,7 @@ use super::links::Links;
 use super::part::{InodeState, Part, Shared, Usage};
 use super::scan::ScanJob;
 use super::table::Table;
-use super::{Code, clusters, journals, locals, metadata, refcounts, superblock};
+use super::{Code, clusters, journals, locals, metadata, quotas, refcounts, superblock};
 use crate::{OpenError, OpenOptions, SystemFile, Volume, Warning};
 
 /// Jobs that run at once.
@@ -191,6 +191,9 @@ where
         drop(allocators);
         self.shared = Vec::new();
         self.dirs().await;
+        self.progress(("5", "quota files"), (0, 1), "steps");
+        quotas::check(&ctx, &mut out, &self.users, &self.groups).await;
+        self.tell(&mut out);
     }
 
     /// Pass 1: every inode group.

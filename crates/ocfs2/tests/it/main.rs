@@ -4,6 +4,7 @@ mod ahead;
 mod check;
 mod damaged;
 mod failing;
+mod fsck;
 mod lookup;
 mod manifest;
 mod mkfs;

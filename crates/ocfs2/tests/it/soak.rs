@@ -63,7 +63,7 @@ fn damage(
 }
 
 /// Changes a field somewhere, of some width, more often near the head of a block than elsewhere.
-fn change(block: &mut [u8], random: &mut Random) {
+pub(crate) fn change(block: &mut [u8], random: &mut Random) {
     let width = [1, 2, 4, 8][random.below(4)];
     let range = [0x40, 0x100, block.len()][random.below(3)].min(block.len());
     let at = random.below(range) / width * width;
@@ -85,6 +85,8 @@ fn change(block: &mut [u8], random: &mut Random) {
 async fn read_everything(device: Arc<dyn BlockDevice>) {
     let replay = OpenOptions::default();
     let bare = OpenOptions { replay: false, ..OpenOptions::default() };
+    // Whatever is found, a check of it ends.
+    drop(crate::check::run(Arc::clone(&device)).await);
     for options in [replay, bare] {
         let Ok(volume) = Volume::open(Arc::clone(&device), options).await else { continue };
         drop(volume.statfs().await);
