@@ -1,14 +1,14 @@
 //! Leaves of a directory's index.
 
-use zerocopy::little_endian::{U32, U64};
+use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::dx_entry::{DxEntries, RawDxEntryList};
+use crate::dx_entry::{DxEntries, RawDxEntry, RawDxEntryList};
 use crate::dx_hash::DxHash;
 use crate::ecc::RawBlockCheck;
 use crate::error::{Corrupt, Structure};
 use crate::extent_list::Extent;
-use crate::raw::{Input, layout};
+use crate::raw::{Input, index16, layout};
 use crate::units::BlockNum;
 use crate::volume::Volume;
 
@@ -34,6 +34,21 @@ pub struct RawDxLeaf {
     pub list: RawDxEntryList,
 }
 layout!(RawDxLeaf, 0x30, { blkno: 0x10, fs_generation: 0x18, list: 0x28 });
+
+impl RawDxLeaf {
+    /// The head of a leaf without entries.
+    #[must_use]
+    pub fn new(volume: &Volume, block: BlockNum) -> Self {
+        let room = volume.geometry.block_size.room(size_of::<Self>(), size_of::<RawDxEntry>());
+        Self {
+            signature: DxLeaf::SIGNATURE,
+            blkno: U64::new(block.0),
+            fs_generation: U32::new(volume.fs_generation),
+            list: RawDxEntryList { count: U16::new(index16(room)), ..RawDxEntryList::default() },
+            ..Self::default()
+        }
+    }
+}
 
 /// A checked dx leaf.
 #[derive(Clone, Copy, Debug)]

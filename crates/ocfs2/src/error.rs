@@ -114,6 +114,22 @@ pub enum Error {
         /// Who came upon it.
         other: BlockNum,
     },
+    /// The volume has no room for it. Nothing was changed.
+    #[error("no space left on the volume: {want} {what} wanted")]
+    NoSpace {
+        /// What was wanted.
+        what: &'static str,
+        /// How many, at the least.
+        want: u32,
+    },
+    /// A directory's index says what cannot be.
+    #[error("inode {ino}: the directory index: {what}")]
+    DirIndex {
+        /// The directory.
+        ino: BlockNum,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The system directory has no such file.
     #[error("the system directory has no {file}")]
     NoSystemFile {
@@ -123,6 +139,15 @@ pub enum Error {
     /// No such name.
     #[error("no such file or directory")]
     NotFound,
+    /// The name is taken.
+    #[error("file exists")]
+    Exists,
+    /// A directory that was to be removed has names in it.
+    #[error("inode {ino}: directory not empty")]
+    NotEmpty {
+        /// The directory.
+        ino: BlockNum,
+    },
     /// A path goes on below something that is no directory.
     #[error("inode {ino} is a {}, not a directory", type_name(*kind))]
     NotDir {
@@ -153,6 +178,9 @@ pub enum Error {
         /// Its length.
         len: usize,
     },
+    /// What no entry of a directory can be called, or `.` or `..` where they have no part.
+    #[error("not a name: it is empty, `.` or `..`, or has a NUL or a `/` in it")]
+    BadName,
     /// More than 40 symlinks on one path.
     #[error("too many levels of symbolic links")]
     TooManySymlinks,
@@ -172,9 +200,12 @@ mod errno {
     pub(super) const ENOENT: i32 = 2;
     pub(super) const EIO: i32 = 5;
     pub(super) const ENOTDIR: i32 = 20;
+    pub(super) const EEXIST: i32 = 17;
     pub(super) const EISDIR: i32 = 21;
     pub(super) const EINVAL: i32 = 22;
+    pub(super) const ENOSPC: i32 = 28;
     pub(super) const ENAMETOOLONG: i32 = 36;
+    pub(super) const ENOTEMPTY: i32 = 39;
     pub(super) const ELOOP: i32 = 40;
     pub(super) const ENODATA: i32 = 61;
 }
@@ -185,12 +216,16 @@ impl Error {
     pub fn errno(&self) -> i32 {
         match self {
             Self::NotFound => errno::ENOENT,
+            Self::Exists => errno::EEXIST,
+            Self::NotEmpty { .. } => errno::ENOTEMPTY,
+            Self::BadName => errno::EINVAL,
             Self::NotDir { .. } => errno::ENOTDIR,
             Self::NotFile { kind: FileType::Directory, .. } => errno::EISDIR,
             Self::NotFile { .. } | Self::NotSymlink { .. } => errno::EINVAL,
             Self::NameTooLong { .. } => errno::ENAMETOOLONG,
             Self::TooManySymlinks => errno::ELOOP,
             Self::NoAttribute => errno::ENODATA,
+            Self::NoSpace { .. } => errno::ENOSPC,
             _ => errno::EIO,
         }
     }

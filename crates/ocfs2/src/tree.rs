@@ -47,6 +47,12 @@ impl Leaf {
         let after = self.extents.partition_point(|extent| extent.cpos <= cpos);
         self.extents.get(after.checked_sub(1)?).copied()
     }
+
+    /// Where the first extent past `cpos` begins, or the next leaf.
+    pub(crate) fn after(&self, cpos: u32) -> u64 {
+        let after = self.extents.partition_point(|extent| extent.cpos <= cpos);
+        self.extents.get(after).map_or(self.high, |extent| u64::from(extent.cpos))
+    }
 }
 
 impl ExtentTree {
