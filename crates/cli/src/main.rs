@@ -6,7 +6,9 @@ mod discover;
 mod failure;
 mod files;
 mod foreign;
+mod getopt;
 mod log;
+mod mkfs;
 mod mount;
 mod perf;
 mod runtime;
@@ -15,6 +17,7 @@ mod size;
 mod target;
 mod volume;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +42,7 @@ enum Command {
     Info(files::info::InfoArgs),
     Ls(files::ls::LsArgs),
     Manifest(files::manifest::ManifestArgs),
+    Mkfs(mkfs::MkfsArgs),
     Mount(mount::MountArgs),
     /// Load a LUN, block device or file and measure it.
     Perf(perf::PerfArgs),
@@ -61,6 +65,9 @@ Environment:
 Exit status: 0; 1 when something failed, in part or as a whole; 2 for a wrong command line.";
 
 fn main() -> ExitCode {
+    if let Some(code) = drop_in() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // A wrong line of `check` has the exit status that fsck.ocfs2 gives it.
@@ -80,6 +87,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs the command that this program stands in for, where it goes by that one's name.
+fn drop_in() -> Option<ExitCode> {
+    let mut args = std::env::args_os();
+    let name = args.next()?;
+    let args = || args.map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    match Path::new(&name).file_name()?.to_str()? {
+        mkfs::NAME => {
+            log::init();
+            Some(mkfs::main(&args()))
+        }
+        _ => None,
+    }
+}
+
 /// Runs one subcommand. What is asynchronous builds its runtime itself: `oxsan mount` must fork before it has one.
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
@@ -93,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ls(args) => files::ls::run(&args),
         Command::Manifest(args) => files::manifest::run(&args),
         Command::Stat(args) => files::stat::run(&args),
+        Command::Mkfs(args) => Ok(mkfs::run(&args)),
         Command::Mount(args) => mount::run(&args),
         Command::Perf(args) => perf::run(&args),
         Command::Target(command) => target::run(command),

@@ -54,7 +54,8 @@ pub use fiemap::{Fiemap, FiemapExtent};
 pub use inode::Inode;
 pub use manifest::{ManifestJob, ManifestPart};
 pub use ocfs2_format::{
-    BlockNum, Dinode, DinodeFlags, DynFeatures, FileType, Geometry, Incompat, Superblock, Timestamp,
+    BlockNum, BlockSize, ClusterInfo, ClusterSize, Compat, Dinode, DinodeFlags, DynFeatures, Features,
+    FileType, Geometry, Incompat, Superblock, Timestamp, Uuid,
 };
 pub use open::{OpenOptions, Warning};
 pub use path::Follow;

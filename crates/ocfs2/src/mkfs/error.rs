@@ -114,8 +114,8 @@ pub enum PlanError {
         /// Whose they were to be.
         what: Owner,
     },
-    /// Fewer than 1024 blocks.
-    #[error("a journal needs 1024 blocks, it would have {blocks}")]
+    /// Fewer than 1024 blocks, or less than 4 MiB.
+    #[error("a journal needs 1024 blocks and 4 MiB, it would have {blocks} blocks")]
     JournalTooSmall {
         /// Blocks it would have.
         blocks: u64,

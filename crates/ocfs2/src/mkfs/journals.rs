@@ -9,14 +9,15 @@ use super::error::{Owner, PlanError};
 use super::plan::Step;
 use crate::SystemFile;
 
-/// Fewest blocks of a journal.
+/// Fewest blocks of a journal, and fewest bytes: the kernel mounts no volume with less.
 const MIN_BLOCKS: u64 = 1024;
+const MIN_BYTES: u64 = 4 << 20;
 
 /// Lays out every slot's journal.
 pub(super) fn format(builder: &mut Builder<'_>) -> Result<(), PlanError> {
     let (volume, bytes) = (builder.volume, builder.shape.journal_bytes);
     let blocks = bytes / volume.geometry.block_size.bytes();
-    if blocks < MIN_BLOCKS && builder.shape.slots > 0 {
+    if (blocks < MIN_BLOCKS || bytes < MIN_BYTES) && builder.shape.slots > 0 {
         return Err(PlanError::JournalTooSmall { blocks });
     }
     let clusters = u32::try_from(bytes >> volume.geometry.cluster_size.bits())

@@ -30,7 +30,7 @@ mod shape;
 mod system;
 mod write;
 
-pub use error::{PlanError, ShapeError};
+pub use error::{Owner, PlanError, ShapeError};
 pub use feature_set::{FeatureError, FeatureLevel, FeatureList, feature_names};
 pub use plan::{Plan, Step};
 pub use request::{FsType, Identity, Request};

@@ -241,8 +241,10 @@ async fn compare(case: &Case, fill: Option<u8>) -> Option<Vec<String>> {
     Some(differences(&theirs, &ours, superblock.geometry.block_size.len()))
 }
 
-/// Volumes up to this size are shown to `fsck.ocfs2`.
-const FSCK_MIB: u64 = 1600;
+/// Volumes up to this size are shown to `fsck.ocfs2`, whose memory and time follow it; `make soak` shows it larger ones.
+fn fsck_mib() -> u64 {
+    u64::from(fixtures::cases(1)) * 160
+}
 
 /// `fsck.ocfs2` finds nothing wrong with the volume, and our own reader opens it and sees `lost+found`.
 async fn judge(case: &Case, path: &Path) {
@@ -254,7 +256,7 @@ async fn judge(case: &Case, path: &Path) {
     let walked = crate::support::walk(&volume).await;
     assert_eq!(walked.errors, Vec::<String>::new(), "{case:?}");
     assert_eq!(walked.lines.len(), 2, "{case:?}: the root and lost+found");
-    if case.mib > FSCK_MIB {
+    if case.mib > fsck_mib() {
         return; // it would take minutes
     }
     if !Path::new("/usr/sbin/fsck.ocfs2").exists() {
@@ -359,7 +361,7 @@ async fn journals_in_so_many_pieces_that_they_need_a_tree() {
         slots: Some(2),
         ..sized(mib)
     };
-    for case in [of(1500, 512, 400), of(6000, 1024, 2000)] {
+    for case in [of(1500, 512, 400)] {
         let dir = scratch();
         let path = dir.path().join("ours");
         empty_file(&path, &case, None);
@@ -412,7 +414,7 @@ async fn every_feature() {
 
 #[tokio::test]
 async fn features_with_small_blocks_and_large_clusters() {
-    let small_blocks = |features| Case { features, block: Some(512), slots: Some(2), ..sized(64) };
+    let small_blocks = |features| Case { features, block: Some(512), slots: Some(2), ..sized(160) };
     assert_all(["metaecc,usrquota,grpquota", "noinline-data", "nodiscontig-bg"].map(small_blocks), OLD_BYTES)
         .await;
     let large_clusters = |features| Case { features, cluster_bits: Some(20), ..sized(1100) };
