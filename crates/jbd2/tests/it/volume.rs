@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use jbd2::{JournalSuperblock, Recovered, Replay};
 use ocfs2_format::{BlockKind, BlockNum, BlockSize, Body, Dinode, DirEntries, Extent, Superblock, Volume};
@@ -14,7 +15,15 @@ pub(crate) struct VolumeFile {
 
 impl VolumeFile {
     pub(crate) fn open(name: &str) -> Self {
-        let file = File::open(fixtures::image(name)).expect("fixture");
+        Self::of(File::open(fixtures::image(name)).expect("fixture"))
+    }
+
+    /// A volume that may be changed.
+    pub(crate) fn scratch(path: &Path) -> Self {
+        Self::of(File::options().read(true).write(true).open(path).expect("a scratch image"))
+    }
+
+    fn of(file: File) -> Self {
         let mut head = vec![0; Superblock::PROBE_LEN];
         file.read_exact_at(&mut head, 0).expect("fixture");
         let superblock = Superblock::probe(&head, BlockSize::MIN).expect("fixture").superblock;
@@ -26,6 +35,11 @@ impl VolumeFile {
         let offset = block * self.volume.geometry.block_size.bytes();
         self.file.read_exact_at(&mut data, offset).expect("fixture");
         data
+    }
+
+    pub(crate) fn write(&self, block: u64, data: &[u8]) {
+        let offset = block * self.volume.geometry.block_size.bytes();
+        self.file.write_all_at(data, offset).expect("a scratch image");
     }
 
     /// The inode of a system file.
@@ -56,32 +70,49 @@ impl VolumeFile {
         let (dinode, body) = Dinode::parse(&self.volume, inode, &data).expect("journal inode");
         let Body::Extents(list) = body else { panic!("journal without extents") };
         let dirty = dinode.journal().expect("journal").dirty;
-        Journal { file: self, extents: list.extents().collect(), dirty }
+        Journal { file: self, inode, extents: list.extents().collect(), dirty }
     }
 }
 
 pub(crate) struct Journal<'a> {
     file: &'a VolumeFile,
+    pub(crate) inode: BlockNum,
     extents: Vec<Extent>,
     pub(crate) dirty: bool,
 }
 
 impl Journal<'_> {
     pub(crate) fn read(&self, log_block: u32) -> Vec<u8> {
+        self.file.read(self.place(log_block))
+    }
+
+    /// Where a block of the journal lies on the volume.
+    pub(crate) fn place(&self, log_block: u32) -> u64 {
         let per_cluster = self.file.volume.geometry.blocks_per_cluster();
         let (cluster, within) = (log_block / per_cluster, log_block % per_cluster);
         let extent = self.extents.iter().find(|e| u64::from(cluster) < e.end()).expect("inside the journal");
         let clusters = u64::from(cluster - extent.cpos);
         let start = extent.block.get() + self.file.volume.geometry.clusters_to_blocks(clusters);
-        self.file.read(start + u64::from(within))
+        start + u64::from(within)
+    }
+
+    /// Its first bytes: one block, or 1024 bytes.
+    pub(crate) fn head(&self) -> Vec<u8> {
+        let mut head = self.read(0);
+        if head.len() < JournalSuperblock::LEN {
+            head.extend(self.read(1));
+        }
+        head
+    }
+
+    pub(crate) fn blocks(&self) -> u32 {
+        let clusters = self.extents.last().expect("not empty").end();
+        u32::try_from(self.file.volume.geometry.clusters_to_blocks(clusters)).expect("small")
     }
 
     pub(crate) fn superblock(&self) -> JournalSuperblock {
         let block_size = u32::try_from(self.file.volume.block_len()).expect("small");
-        let head = [self.read(0), self.read(1)].concat();
-        let clusters = self.extents.last().expect("not empty").end();
-        let blocks = u32::try_from(self.file.volume.geometry.clusters_to_blocks(clusters)).expect("small");
-        JournalSuperblock::parse(&head, block_size, blocks).expect("journal superblock")
+        JournalSuperblock::parse(&self.head(), block_size, self.blocks()).expect("journal superblock")
     }
 
     pub(crate) fn replay(&self) -> Recovered {

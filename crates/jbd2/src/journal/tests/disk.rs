@@ -42,6 +42,13 @@ pub(super) struct Disk {
     pub(super) flying: Vec<(IoId, Flying)>,
 }
 
+/// Requests that take long: homes, or superblocks. The log can fill up and go around meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    pub(super) homes: bool,
+    pub(super) head: bool,
+}
+
 /// One request on its way.
 #[derive(Debug)]
 pub(super) struct Flying(Io);
@@ -78,16 +85,20 @@ impl Disk {
         [self.log(0), self.log(1)].concat()
     }
 
+    /// The superblock on stable storage.
+    pub(super) fn superblock(&self, maxlen: u32) -> JournalSuperblock {
+        JournalSuperblock::parse(&self.first_block(), 512, maxlen).unwrap()
+    }
+
     /// The oldest transaction in the log, by its number there; `None` when it is empty.
     pub(super) fn oldest(&self, maxlen: u32) -> Option<Sequence> {
-        let superblock = JournalSuperblock::parse(&self.first_block(), 512, maxlen).unwrap();
+        let superblock = self.superblock(maxlen);
         superblock.start.map(|_| superblock.sequence)
     }
 
     /// Opens the journal: replays it home, empties it, and hands it to an engine. Gives what the volume holds then.
     pub(super) fn open(&mut self, maxlen: u32) -> (Journal, State) {
-        let first_block = self.first_block();
-        let superblock = JournalSuperblock::parse(&first_block, 512, maxlen).unwrap();
+        let (first_block, superblock) = (self.first_block(), self.superblock(maxlen));
         let mut replay = Replay::new(&superblock, BLOCKS).unwrap();
         while let Some(at) = replay.wanted() {
             replay.feed(&self.log(at)).unwrap();
@@ -139,6 +150,18 @@ impl Disk {
                 Output::Aborted => told.aborted = true,
             }
         }
+    }
+
+    /// The requests on their way that are not held, by their numbers.
+    pub(super) fn not_held(&self, held: Held) -> Vec<usize> {
+        let is_held = |(_, Flying(io)): &(IoId, Flying)| match io {
+            Io::Write { spots, .. } => match spots[0].0 {
+                Spot::Home(_) => held.homes,
+                Spot::Log(at) => held.head && at == 0,
+            },
+            Io::Flush { .. } => false,
+        };
+        (0..self.flying.len()).filter(|&n| !is_held(&self.flying[n])).collect()
     }
 
     /// Answers request number `n` of those on their way.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::disk::{BLOCKS, Disk, State, Told, at, image};
+use super::disk::{BLOCKS, Disk, Held, State, Told, at, image};
 use crate::journal::{Journal, Refused, Reservation, Tid};
 
 #[derive(Clone, Debug)]
@@ -17,7 +17,11 @@ enum Step {
     Commit,
     CheckpointAll,
     Wait(u64),
-    /// Answers one request.
+    /// Reserves, publishes and asks for a commit, and answers all that is not held.
+    Whole(Vec<u64>),
+    /// From now on, answers to these are held back.
+    Hold(Held),
+    /// Answers one request that is not held.
     Answer(Index),
     Settle,
     Fail(Index),
@@ -33,6 +37,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Commit),
         1 => Just(Step::CheckpointAll),
         1 => (0_u64..7).prop_map(Step::Wait),
+        4 => prop::collection::vec(0..BLOCKS, 1..4).prop_map(Step::Whole),
+        2 => any::<(bool, bool)>().prop_map(|(homes, head)| Step::Hold(Held { homes, head })),
         20 => any::<Index>().prop_map(Step::Answer),
         1 => Just(Step::Settle),
         1 => prop::collection::vec(any::<bool>(), 1..16).prop_map(Step::Cut),
@@ -50,6 +56,8 @@ struct World {
     states: Vec<State>,
     serial: u32,
     seconds: u64,
+    /// What the disk does not answer for now.
+    held: Held,
 }
 
 impl World {
@@ -65,6 +73,7 @@ impl World {
             states: vec![state],
             serial: 0,
             seconds: 0,
+            held: Held::default(),
         }
     }
 
@@ -88,15 +97,19 @@ impl World {
                 self.seconds += seconds;
                 self.journal.tick(at(self.seconds), at(self.seconds));
             }
-            Step::Answer(index) if !self.disk.flying.is_empty() => {
-                let n = index.index(self.disk.flying.len());
-                self.disk.answer(n, &mut self.journal, true);
+            Step::Whole(blocks) => self.whole(blocks),
+            Step::Hold(held) => self.held = *held,
+            Step::Answer(index) => {
+                let free = self.disk.not_held(self.held);
+                if !free.is_empty() {
+                    self.disk.answer(free[index.index(free.len())], &mut self.journal, true);
+                }
             }
             Step::Fail(index) if !self.disk.flying.is_empty() => {
                 let n = index.index(self.disk.flying.len());
                 self.disk.answer(n, &mut self.journal, false);
             }
-            Step::Answer(_) | Step::Fail(_) => {}
+            Step::Fail(_) => {}
             Step::Settle => self.settle(),
             Step::Cut(bits) => self.cut(bits),
         }
@@ -118,6 +131,21 @@ impl World {
             }
             Ok(_) | Err(Refused::Aborted) => {}
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// One operation and its commit, as fast as it goes.
+    fn whole(&mut self, blocks: &[u64]) {
+        while let Some(reservation) = self.reservations.pop_front() {
+            self.journal.release(reservation);
+        }
+        self.step(&Step::Reserve(u32::try_from(blocks.len()).unwrap()));
+        self.publish(blocks);
+        self.journal.commit();
+        self.disk.take(&mut self.journal, &mut self.told);
+        while let Some(&first) = self.disk.not_held(self.held).first() {
+            self.disk.answer(first, &mut self.journal, true);
+            self.disk.take(&mut self.journal, &mut self.told);
         }
     }
 
@@ -214,8 +242,15 @@ proptest! {
         for step in steps.iter().filter(|step| !matches!(step, Step::Cut(_))) {
             world.step(step);
         }
-        world.settle();
         let credits = credits.min(world.journal.max_credits());
+        // Refused while the disk is slow: told when it is not.
+        let told = world.told.space;
+        let refused = match world.journal.reserve(credits) {
+            Ok(reservation) => { world.reservations.push_back(reservation); false }
+            Err(refused) => { prop_assert_eq!(refused, Refused::Full); true }
+        };
+        world.settle();
+        prop_assert!(!refused || world.told.space > told, "refused, and never told of room");
         let mut tries = 0;
         while let Err(refused) = world.journal.reserve(credits).map(|reservation| world.reservations.push_back(reservation)) {
             prop_assert_eq!(refused, Refused::Full);

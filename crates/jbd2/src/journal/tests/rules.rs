@@ -132,6 +132,9 @@ fn a_checkpoint_leaves_an_empty_log_and_the_next_commit_names_its_start_again() 
     settle(&mut disk, &mut journal, &mut told);
     assert_eq!((told.passed, told.empty, journal.passed()), (Tid(1), true, Tid(1)));
     assert_eq!(told.home.iter().map(|(block, _)| *block).collect::<Vec<_>>(), [1, 2]);
+    // As jbd2_journal_flush leaves it: empty, and the number of the transaction to come.
+    let superblock = disk.superblock(MAXLEN);
+    assert_eq!((superblock.start, superblock.sequence), (None, journal.sequence(Tid(2))));
     let (_, state) = disk.open(MAXLEN);
     assert_eq!(state.len(), 2);
     put(&mut journal, [3]);
