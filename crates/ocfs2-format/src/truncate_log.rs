@@ -83,9 +83,13 @@ impl<'a> TruncateLog<'a> {
         self.records.len()
     }
 
+    /// All records in use, void ones included: first cluster and count.
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = (ClusterNum, Clusters)> + use<'a> {
+        self.records.iter().map(|record| (ClusterNum(record.start.get()), Clusters(record.clusters.get())))
+    }
+
     /// The freed runs, void records left out.
     pub fn runs(&self) -> impl DoubleEndedIterator<Item = (ClusterNum, Clusters)> + use<'a> {
-        let live = self.records.iter().filter(|record| record.start.get() != 0);
-        live.map(|record| (ClusterNum(record.start.get()), Clusters(record.clusters.get())))
+        self.records().filter(|(start, _)| start.0 != 0)
     }
 }

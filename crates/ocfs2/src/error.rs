@@ -5,7 +5,8 @@ use std::sync::Arc;
 use block::BlockError;
 use ocfs2_format::{BlockNum, Corrupt, FileType, ProbeError};
 
-use crate::{SystemFile, type_name};
+use crate::lock::LockError;
+use crate::{NotWritable, SystemFile, type_name};
 
 /// Why an operation on an open volume failed. Cheap to clone: all who waited for one read get its error.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -187,6 +188,73 @@ pub enum Error {
     /// No extended attribute of that name.
     #[error("no such attribute")]
     NoAttribute,
+    /// The flags of `lsattr` forbid the change: `i` all of them, `a` all but growing.
+    #[error("inode {ino} may not be changed so: its flags are {flags:#x}")]
+    Flagged {
+        /// The inode.
+        ino: BlockNum,
+        /// `i_attr`.
+        flags: u32,
+    },
+    /// Something that is not built yet.
+    #[error("{what} is not built yet")]
+    NotBuilt {
+        /// What was asked.
+        what: &'static str,
+    },
+    /// A cluster lock was not granted.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A write of metadata failed.
+    #[error("writing {what} (block {block}): {source}")]
+    Write {
+        /// What was written.
+        what: &'static str,
+        /// The block of the volume.
+        block: BlockNum,
+        /// What the device said.
+        source: Arc<BlockError>,
+    },
+    /// The journal is of no more use: what was changed since the last commit is lost.
+    #[error("the journal has been aborted: {source}")]
+    Aborted {
+        /// What happened.
+        source: Arc<Error>,
+    },
+    /// Something went wrong earlier, and nothing is changed since.
+    #[error("the volume is read-only since an error: {why}")]
+    ReadOnly {
+        /// What happened.
+        why: Arc<Error>,
+    },
+    /// The volume has been closed.
+    #[error("the volume is closed")]
+    Closed,
+    /// The journal does not take an operation's changes: more than a transaction may have, or than it had said.
+    #[error("the journal does not take the change: {0}")]
+    JournalRefused(jbd2::Refused),
+    /// An inode that should be a journal's.
+    #[error("inode {ino} is no journal")]
+    NotJournal {
+        /// The inode.
+        ino: BlockNum,
+    },
+    /// A node number that the slot map has no room for.
+    #[error("the slot map has no room for node {}", node.unwrap_or_default())]
+    NodeNumber {
+        /// The node.
+        node: Option<u32>,
+    },
+    /// Clusters to be given back that are free already, or in a group that is not there.
+    #[error(
+        "the cluster bitmap (inode {bitmap}) does not have cluster {cluster} in use, which is to be freed"
+    )]
+    NotAllocated {
+        /// The allocator's inode.
+        bitmap: BlockNum,
+        /// The cluster.
+        cluster: u32,
+    },
 }
 
 impl From<BlockError> for Error {
@@ -197,17 +265,21 @@ impl From<BlockError> for Error {
 
 /// Linux's error numbers, those that an [`Error`] can become.
 mod errno {
+    pub(super) const EPERM: i32 = 1;
     pub(super) const ENOENT: i32 = 2;
     pub(super) const EIO: i32 = 5;
+    pub(super) const EAGAIN: i32 = 11;
     pub(super) const ENOTDIR: i32 = 20;
     pub(super) const EEXIST: i32 = 17;
     pub(super) const EISDIR: i32 = 21;
     pub(super) const EINVAL: i32 = 22;
     pub(super) const ENOSPC: i32 = 28;
+    pub(super) const EROFS: i32 = 30;
     pub(super) const ENAMETOOLONG: i32 = 36;
     pub(super) const ENOTEMPTY: i32 = 39;
     pub(super) const ELOOP: i32 = 40;
     pub(super) const ENODATA: i32 = 61;
+    pub(super) const EOPNOTSUPP: i32 = 95;
 }
 
 impl Error {
@@ -226,6 +298,10 @@ impl Error {
             Self::TooManySymlinks => errno::ELOOP,
             Self::NoAttribute => errno::ENODATA,
             Self::NoSpace { .. } => errno::ENOSPC,
+            Self::Flagged { .. } => errno::EPERM,
+            Self::NotBuilt { .. } => errno::EOPNOTSUPP,
+            Self::ReadOnly { .. } => errno::EROFS,
+            Self::Lock(LockError::Busy { .. }) => errno::EAGAIN,
             _ => errno::EIO,
         }
     }
@@ -233,15 +309,18 @@ impl Error {
     /// Whether the volume itself is at fault: its bytes, or the device that gives them.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        self.errno() == errno::EIO
+        let elsewhere = matches!(self, Self::Lock(_) | Self::Closed | Self::JournalRefused(_));
+        !elsewhere && self.errno() == errno::EIO
     }
 
     /// What an operator can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Device(error) => error.hint(),
+            Self::Device(error) | Self::Write { source: error, .. } => error.hint(),
             Self::Corrupt(error) => error.hint(),
+            Self::Lock(error) => error.hint(),
+            Self::Aborted { source } | Self::ReadOnly { why: source } => source.hint(),
             _ if self.is_damage() => Some("check the volume with fsck.ocfs2"),
             _ => None,
         }
@@ -279,6 +358,24 @@ pub enum OpenError {
         /// What is wrong with it.
         source: JournalError,
     },
+    /// The volume may be read, but not written to.
+    #[error("{device} can only be used read-only: {why}")]
+    NotWritable {
+        /// The device.
+        device: String,
+        /// Why.
+        why: NotWritable,
+    },
+    /// All slots are taken by other nodes.
+    #[error("all {slots} node slots are taken")]
+    NoSlot {
+        /// How many there are.
+        slots: u16,
+    },
+    /// Opening for writing failed on the way. What had been done is found and undone, or finished, by the next who
+    /// opens the volume.
+    #[error(transparent)]
+    Volume(#[from] Error),
 }
 
 /// Why a journal cannot be replayed.
@@ -299,6 +396,12 @@ pub enum JournalError {
     },
 }
 
+impl From<LockError> for OpenError {
+    fn from(error: LockError) -> Self {
+        Self::Volume(error.into())
+    }
+}
+
 impl OpenError {
     /// What an operator can do about it.
     #[must_use]
@@ -308,6 +411,9 @@ impl OpenError {
             Self::NoSuperblock { source: ProbeError::NotOcfs2, .. } => Some("is it the right device?"),
             Self::NoSuperblock { source, .. } => source.hint(),
             Self::Refused { source, .. } => source.hint(),
+            Self::NotWritable { why, .. } => why.hint(),
+            Self::NoSlot { .. } => Some("unmount the volume elsewhere, or add slots with tunefs.ocfs2"),
+            Self::Volume(error) => error.hint(),
             Self::Journal { .. } => Some("--no-replay shows the volume as it lies; fsck.ocfs2 repairs it"),
         }
     }

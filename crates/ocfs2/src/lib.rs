@@ -1,11 +1,14 @@
-//! The OCFS2 filesystem over any [`BlockDevice`](block::BlockDevice): reading.
+//! The OCFS2 filesystem over any [`BlockDevice`](block::BlockDevice).
 //!
 //! [`Volume::open`] finds the superblock, judges the features, and lays dirty journals over the device in memory.
 //! From [`Volume::root`] on, [`Volume::lookup`], [`Volume::readdir`] and [`Volume::inode`] lead to every file;
 //! an [`Inode`] is what it was when it was read, and the volume's methods give its contents, extents and attributes.
 //!
-//! Nothing is written, no task is started and no clock is read here: concurrency within a call is many device reads
-//! in flight, and callers may make as many calls at once as they like.
+//! [`Writable::open`] opens a volume for writing: it takes a node slot, recovers what was left behind, and changes
+//! metadata through the slot's journal, under cluster locks of a [`lock::LockService`].
+//!
+//! No task is started and no clock is read here: concurrency within a call is many device reads in flight, and
+//! callers may make as many calls at once as they like. Time comes from a [`Clock`].
 //!
 //! Every block is bounded and checked before it is used. What does not check is an [`Error`] that names block and
 //! field.
@@ -21,6 +24,7 @@ mod dir_pages;
 mod disk;
 mod error;
 mod fiemap;
+mod file_map;
 mod gather;
 mod inode;
 mod journal;
@@ -35,6 +39,7 @@ mod overlay;
 mod path;
 mod pending;
 mod read;
+mod rw;
 mod seek;
 mod statfs;
 mod symlink;
@@ -59,6 +64,7 @@ pub use ocfs2_format::{
 };
 pub use open::{OpenOptions, Warning};
 pub use path::Follow;
+pub use rw::{Clock, NotWritable, SetAttr, SetTime, Writable, WriteOptions};
 pub use seek::Seek;
 pub use statfs::StatFs;
 pub use system::{Slot, SystemFile};

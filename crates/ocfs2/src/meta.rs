@@ -82,21 +82,24 @@ impl Meta {
         }
     }
 
-    /// Makes `blocks`, changed and sealed, what every later read sees: here, and over the device.
-    pub(crate) fn publish(&self, blocks: &[(BlockNum, Arc<MetaBlock>)]) -> Vec<(u64, Arc<[u8]>)> {
+    /// The single blocks of `blocks`, changed and sealed, as they go to the journal.
+    pub(crate) fn images(&self, blocks: &[(BlockNum, Arc<MetaBlock>)]) -> Vec<(u64, Arc<[u8]>)> {
         let len = self.volume().block_len();
-        let images: Vec<(u64, Arc<[u8]>)> = (blocks.iter())
-            .flat_map(|(_, block)| {
-                let places = block.blkno().0..;
-                places.zip(block.bytes().chunks_exact(len)).map(|(at, bytes)| (at, Arc::from(bytes)))
-            })
-            .collect();
-        self.store.disk.pending().publish(images.iter().cloned());
+        let single = |(_, block): &(BlockNum, Arc<MetaBlock>)| {
+            let places = block.blkno().0..;
+            let singles = places.zip(block.bytes().chunks_exact(len));
+            singles.map(|(at, bytes)| (at, Arc::from(bytes))).collect::<Vec<_>>()
+        };
+        blocks.iter().flat_map(single).collect()
+    }
+
+    /// Makes `blocks`, and their `images`, what every later read sees: here, and over the device.
+    pub(crate) fn publish(&self, blocks: &[(BlockNum, Arc<MetaBlock>)], images: Vec<(u64, Arc<[u8]>)>) {
+        self.store.disk.pending().publish(images);
         self.flights.forget_all();
         for (owner, block) in blocks {
             self.store.cache.insert(*owner, Arc::clone(block));
         }
-        images
     }
 
     /// Drops everything that is kept of inode `owner`, and keeps nothing of what is on its way.

@@ -4,10 +4,10 @@
 //! write is on stable storage the newest image is here, and every read of the device is patched with it.
 //!
 //! Reads travel while blocks change. Each read has a [`Ticket`], taken before it asks the device, and an image stays
-//! here as long as a read is on its way that began before the image came: so who patches after the device has
+//! here as long as a read is on its way that asked before the image was at home: so who patches after the device has
 //! answered never misses one, and what lies in the cache is never older than what was published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,22 +21,24 @@ pub(crate) struct Pending {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Counts publications and invalidations; a ticket and an image with the same number: the image came first.
+    /// Counts publications, returns home and invalidations; a ticket and an image with the same number: the image
+    /// came first.
     epoch: u64,
     images: BTreeMap<u64, Image>,
     /// Inodes of which everything cached was dropped, and when.
     forgotten: BTreeMap<BlockNum, u64>,
     /// Epoch to the reads on their way that began in it.
     reads: BTreeMap<u64, u32>,
-    /// Images and inodes that only wait for older reads to end.
-    leaving: bool,
+    /// Images at home, by when they came there: they only wait for older reads to end.
+    leaving: BTreeSet<(u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Image {
     bytes: Arc<[u8]>,
     epoch: u64,
-    home: bool,
+    /// When it came home.
+    home: Option<u64>,
 }
 
 /// Held by a read from before it asks the device until what it brought is used or cached.
@@ -62,17 +64,19 @@ impl Pending {
         let epoch = state.epoch;
         state
             .images
-            .extend(images.into_iter().map(|(block, bytes)| (block, Image { bytes, epoch, home: false })));
+            .extend(images.into_iter().map(|(block, bytes)| (block, Image { bytes, epoch, home: None })));
     }
 
-    /// The image `bytes` of `block` is at home on stable storage: it goes, unless a newer one has taken its place.
+    /// The image `bytes` of `block` is at home: the device shows it. It goes, unless a newer one has taken its place.
     pub(crate) fn home(&self, block: u64, bytes: &Arc<[u8]>) {
         let mut state = self.state();
+        state.epoch += 1;
+        let epoch = state.epoch;
         if let Some(image) = state.images.get_mut(&block)
             && Arc::ptr_eq(&image.bytes, bytes)
         {
-            image.home = true;
-            state.leaving = true;
+            image.home = Some(epoch);
+            state.leaving.insert((epoch, block));
             state.sweep();
         }
     }
@@ -83,7 +87,6 @@ impl Pending {
         state.epoch += 1;
         let epoch = state.epoch;
         state.forgotten.insert(owner, epoch);
-        state.leaving = true;
         state.sweep();
     }
 
@@ -98,7 +101,7 @@ impl Pending {
 
     /// Images that are not home.
     pub(crate) fn len(&self) -> usize {
-        self.state().images.values().filter(|image| !image.home).count()
+        self.state().images.values().filter(|image| image.home.is_none()).count()
     }
 
     /// A panic elsewhere leaves the maps whole: every change here ends before anything can panic.
@@ -131,15 +134,19 @@ impl Drop for Ticket {
 }
 
 impl State {
-    /// Lets go what is home or was forgotten before every read that is still on its way.
+    /// Lets go what came home or was forgotten before every read that is still on its way.
     fn sweep(&mut self) {
-        if !self.leaving {
-            return;
-        }
         let oldest = self.reads.first_key_value().map_or(u64::MAX, |(epoch, _)| *epoch);
-        self.images.retain(|_, image| !image.home || image.epoch > oldest);
-        self.forgotten.retain(|_, epoch| *epoch > oldest);
-        self.leaving = !self.forgotten.is_empty() || self.images.values().any(|image| image.home);
+        while let Some((epoch, block)) = self.leaving.first().copied().filter(|(epoch, _)| *epoch <= oldest) {
+            self.leaving.pop_first();
+            // A newer image of the block may have come meanwhile.
+            if self.images.get(&block).is_some_and(|image| image.home == Some(epoch)) {
+                self.images.remove(&block);
+            }
+        }
+        if !self.forgotten.is_empty() {
+            self.forgotten.retain(|_, epoch| *epoch > oldest);
+        }
     }
 }
 
@@ -180,8 +187,24 @@ mod tests {
         assert_eq!(found(&pending, 7), Some(2));
         assert!(!early.is_fresh(INODE, BlockNum(7), 1) && !early.is_fresh(INODE, BlockNum(6), 2));
         assert!(early.is_fresh(INODE, BlockNum(8), 1) && late.is_fresh(INODE, BlockNum(7), 1));
-        drop(early);
+        drop((early, late));
         assert_eq!(found(&pending, 7), None);
+    }
+
+    /// A read asks the device after a block was published, and the device looks before the image is at home there. The
+    /// image was dropped when it came home, as no read was older than itself: the device's old answer was then shown.
+    #[test]
+    fn an_image_stays_while_a_read_is_on_its_way_that_began_before_it_was_home() {
+        let (pending, new) = (Arc::new(Pending::default()), image(2));
+        pending.publish([(7, Arc::clone(&new))]);
+        let read = pending.read();
+        pending.home(7, &new);
+        assert_eq!(found(&pending, 7), Some(2), "what the read brings is patched with it");
+        assert!(read.is_fresh(INODE, BlockNum(7), 1));
+        drop(read);
+        assert_eq!(found(&pending, 7), None);
+        drop(pending.read());
+        assert!(pending.state().leaving.is_empty() && pending.state().images.is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The system files: found by name in the system directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ocfs2_format::{BlockNum, JournalState};
@@ -69,6 +69,7 @@ impl fmt::Display for SystemFile {
 #[derive(Debug, Default)]
 pub(crate) struct SystemFiles {
     names: BTreeMap<Vec<u8>, BlockNum>,
+    inos: BTreeSet<BlockNum>,
 }
 
 impl SystemFiles {
@@ -78,7 +79,13 @@ impl SystemFiles {
     /// Adds one; false when there are too many.
     pub(crate) fn insert(&mut self, name: Vec<u8>, ino: BlockNum) -> bool {
         self.names.insert(name, ino);
+        self.inos.insert(ino);
         self.names.len() < Self::MAX
+    }
+
+    /// Whether `ino` is the inode of one of them.
+    pub(crate) fn has(&self, ino: BlockNum) -> bool {
+        self.inos.contains(&ino)
     }
 
     /// The inode of `file`.

@@ -50,7 +50,9 @@ impl Volume {
     /// Makes what is sealed what every later read of this volume sees. Gives the new images (block, bytes) for the
     /// journal, which answers for their way home: then [`Self::at_home`].
     pub fn publish(&self, sealed: &Sealed) -> Vec<(u64, Arc<[u8]>)> {
-        self.meta().publish(sealed.blocks())
+        let images = self.meta().images(sealed.blocks());
+        self.meta().publish(sealed.blocks(), images.clone());
+        images
     }
 
     /// The image `bytes` of `block` is at home on stable storage: reads need it no more, if no newer one is there.

@@ -11,9 +11,9 @@ use crate::open::{OpenOptions, Opened};
 use crate::system::{Slot, SystemFile};
 use crate::{Error, Inode, OpenError, Warning};
 
-/// An open OCFS2 volume, read-only. Cloning is cheap: all clones are the same volume.
+/// An open OCFS2 volume, to be read. Cloning is cheap: all clones are the same volume.
 ///
-/// Nothing is ever written to the device. Where a journal is dirty, the volume is seen as it will be after its
+/// Nothing is ever written to the device through it ([`Writable`](crate::Writable) has one that it changes). Where a journal is dirty, the volume is seen as it will be after its
 /// recovery. All methods may be called from many tasks at once.
 #[derive(Clone, Debug)]
 pub struct Volume {
@@ -113,6 +113,22 @@ impl Volume {
     pub(crate) async fn system_inode(&self, file: SystemFile) -> Result<Inode, Error> {
         let ino = self.system_file(file).ok_or(Error::NoSystemFile { file })?;
         self.inode(ino).await
+    }
+
+    /// Whether `ino` is in the system directory.
+    pub(crate) fn is_system_file(&self, ino: BlockNum) -> bool {
+        self.inner.opened.system.has(ino)
+    }
+
+    /// Lets `judge` take from the warnings of a volume that nobody else has yet what can be lived with.
+    pub(crate) fn judge_warnings<E>(
+        &mut self,
+        judge: impl FnOnce(Vec<Warning>) -> Result<Vec<Warning>, E>,
+    ) -> Result<(), E> {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.opened.warnings = judge(std::mem::take(&mut inner.opened.warnings))?;
+        }
+        Ok(())
     }
 
     /// The attributes to show for the root directory in place of its own.

@@ -153,6 +153,12 @@ impl<'s> Locks<'s> {
         Some(&*entry.guard)
     }
 
+    /// Takes the lock `name` out of the set: the caller goes on holding it.
+    pub fn detach(&mut self, name: LockName) -> Option<Guard> {
+        let place = self.held.iter().position(|entry| entry.name == name)?;
+        Some(self.held.remove(place).guard)
+    }
+
     fn keep(&mut self, entry: Entry) -> &dyn Held {
         let place = self.held.len();
         self.held.push(entry);

@@ -9,6 +9,8 @@ mod lookup;
 mod manifest;
 mod mkfs;
 mod patched;
+mod power_cut;
 mod ranges;
 mod soak;
 mod support;
+mod writing;

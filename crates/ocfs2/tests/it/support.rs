@@ -1,13 +1,19 @@
 //! Opening volumes in tests.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::future::Future;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use block::{Backend, BlockDevice, FileDevice};
+use block::{Backend, BlockDevice, BlockDeviceExt, Buf, Durability, FileDevice, IoFuture, MemoryDevice};
 use futures_util::StreamExt;
-use ocfs2::{OpenOptions, Volume};
+use ocfs2::lock::LocalLocks;
+use ocfs2::{Clock, OpenError, OpenOptions, Timestamp, Volume, Writable, WriteOptions};
 
 /// Runs one test's future.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -57,4 +63,117 @@ pub(crate) async fn walk(volume: &Volume) -> Walked {
 /// The path in a manifest line, or its base 64.
 pub(crate) fn path_of(line: &str) -> String {
     line.split('"').nth(3).unwrap_or_default().to_owned()
+}
+
+/// A clock that moves on by a second whenever it is looked at, and whose sleeps never end.
+#[derive(Debug)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    /// Where it starts.
+    pub(crate) const START: i64 = 2_000_000_000;
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self(AtomicI64::new(Self::START))
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp { seconds: self.0.fetch_add(1, Ordering::Relaxed), nanos: 7 }
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _time: Duration) -> IoFuture<'_, ()> {
+        IoFuture::boxed(std::future::pending())
+    }
+}
+
+/// `device` opened for writing, alone.
+pub(crate) async fn open_for_writing(device: Arc<dyn BlockDevice>) -> Result<Writable, OpenError> {
+    let clock = Arc::new(TestClock::default());
+    Writable::open(device, WriteOptions::default(), Arc::new(LocalLocks), clock).await
+}
+
+/// Opens `device` for writing, does `work` on it, and closes it: what came of the work and of the closing.
+pub(crate) async fn written<T>(
+    device: Arc<dyn BlockDevice>,
+    work: impl AsyncFnOnce(&Writable) -> T,
+) -> Result<(T, Result<(), ocfs2::Error>), OpenError> {
+    let fs = open_for_writing(device).await?;
+    let both = async {
+        let done = work(&fs).await;
+        (done, fs.close().await)
+    };
+    let ((), done) = futures_util::future::join(fs.drive(), both).await;
+    Ok(done)
+}
+
+const CHUNK: usize = 64 << 10;
+
+/// The fixture `name`, in memory.
+pub(crate) fn in_memory(name: &str) -> MemoryDevice {
+    load(&fixtures::image(name)).named(name)
+}
+
+/// The file `path`, in memory.
+fn load(path: &Path) -> MemoryDevice {
+    let size = std::fs::metadata(path).expect("an image").len();
+    let device = MemoryDevice::new(size);
+    let mut file = File::open(path).expect("an image");
+    let mut chunk = vec![0; CHUNK];
+    for at in (0..size).step_by(CHUNK) {
+        let len = chunk.len().min(usize::try_from(size - at).expect("less than a chunk"));
+        file.read_exact(&mut chunk[..len]).expect("the image has that size");
+        if chunk[..len].iter().any(|byte| *byte != 0) {
+            let buf = Buf::copy_of(&chunk[..len]);
+            block_on(device.write_at(at, buf, Durability::Cached)).expect("memory takes writes");
+        }
+    }
+    device
+}
+
+/// What `fsck.ocfs2 -fn` complains of on this volume, less what it complains of on sound ones; `None` where there is
+/// no such program, which is said.
+pub(crate) fn fsck_complaints(device: &MemoryDevice) -> Option<Vec<String>> {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    store(device, file.as_file());
+    let output = match Command::new("fsck.ocfs2").arg("-fn").arg(file.path()).output() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("skipped: fsck.ocfs2: {error}");
+            return None;
+        }
+    };
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let done = said.contains("All passes succeeded.");
+    let sound = ["XATTR_VALUE_LEN_INVALID", "INODE_SPARSE_SIZE", "DX_TREE_MISSING"];
+    let complaint = |line: &&str| {
+        let coded = line.starts_with('[') && !sound.iter().any(|code| line[1..].starts_with(code));
+        coded || line.contains("fsck.ocfs2:")
+    };
+    let mut complaints: Vec<String> = said.lines().filter(complaint).map(str::to_owned).collect();
+    if !done {
+        complaints.push(format!("it did not come to its end: {said}"));
+    }
+    Some(complaints)
+}
+
+/// Writes `device` into an empty file, leaving holes where it is zero.
+fn store(device: &MemoryDevice, mut file: &File) {
+    let size = device.geometry().size;
+    for at in (0..size).step_by(CHUNK) {
+        let len = CHUNK.min(usize::try_from(size - at).expect("less than a chunk"));
+        let chunk = block_on(device.read_at(at, len)).expect("memory gives what it has");
+        if chunk.iter().any(|byte| *byte != 0) {
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(&chunk)).expect("room for an image");
+        }
+    }
+    file.set_len(size).expect("room for an image");
 }

@@ -1,0 +1,135 @@
+//! A volume open for writing.
+//!
+//! [`Writable::open`] takes a slot, recovers what was left behind, and starts the slot's journal; the program runs
+//! [`Writable::drive`] beside everything else until [`Writable::close`] ends it. An operation takes its cluster locks,
+//! begins a [`Change`](change::Change), edits blocks, and publishes them; `fsync` waits for the commit.
+
+mod change;
+mod clock;
+mod close;
+mod direct;
+mod gate;
+mod give_back;
+mod journal;
+mod open;
+mod recover;
+mod replay;
+mod setattr;
+mod slots;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ocfs2_format::BlockNum;
+use tokio::sync;
+
+pub use clock::Clock;
+pub use gate::NotWritable;
+pub use open::WriteOptions;
+pub use setattr::{SetAttr, SetTime};
+
+use crate::lock::{Guard, Level, LockName, LockService, Locks, Rank};
+use crate::{Error, Volume};
+use journal::Journal;
+
+/// An OCFS2 volume open for reading and writing. Cloning is cheap: all clones are the same volume.
+///
+/// Reading is the [`Volume`]'s, which sees every change at once. All methods may be called from many tasks at once,
+/// while [`Self::drive`] runs. Futures of changing operations may be dropped only where nothing has been published;
+/// that is: an operation that is dropped has either been done or not, never by half.
+#[derive(Clone, Debug)]
+pub struct Writable {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    volume: Volume,
+    service: Arc<dyn LockService>,
+    clock: Arc<dyn Clock>,
+    journal: Journal,
+    /// Whose turn it is to change metadata. Fair: the one who waits longest is next.
+    turn: sync::Mutex<()>,
+    slot: u16,
+    /// The lock of the slot's journal: being alive. Gone after closing.
+    alive: Mutex<Option<Guard>>,
+}
+
+impl Writable {
+    /// The volume, to be read.
+    #[must_use]
+    pub fn volume(&self) -> &Volume {
+        &self.inner.volume
+    }
+
+    /// The slot that this node has.
+    #[must_use]
+    pub fn slot(&self) -> u16 {
+        self.inner.slot
+    }
+
+    /// Writes what has to be written, when it has to: to be run beside everything else, once. Ends after
+    /// [`Self::close`], when all that was begun is done.
+    pub async fn drive(&self) {
+        self.inner.journal.drive().await;
+    }
+
+    /// Why nothing can be changed any more, if that is so.
+    #[must_use]
+    pub fn read_only(&self) -> Option<Arc<Error>> {
+        self.inner.journal.refusal()
+    }
+
+    /// A set of cluster locks for one operation.
+    pub(crate) fn locks(&self) -> Locks<'_> {
+        Locks::new(&*self.inner.service)
+    }
+
+    /// Takes the lock of inode `ino`, and drops what is cached of it where it may be old.
+    pub(crate) async fn lock_inode(
+        &self,
+        locks: &mut Locks<'_>,
+        rank: Rank,
+        ino: BlockNum,
+        level: Level,
+    ) -> Result<(), Error> {
+        let held = locks.take(rank, self.meta_lock(ino), level).await?;
+        if held.needs_refresh() {
+            self.volume().forget(ino);
+            held.refreshed();
+        }
+        Ok(())
+    }
+
+    /// The name of the lock of inode `ino`. The volume's own files, and its root, have its generation in it.
+    pub(crate) fn meta_lock(&self, ino: BlockNum) -> LockName {
+        let superblock = self.volume().superblock();
+        let system =
+            ino == superblock.root || ino == superblock.system_dir || self.volume().is_system_file(ino);
+        LockName::meta(ino, if system { superblock.fs_generation } else { 0 })
+    }
+
+    /// Passes the result of an operation on. When it proves the volume's metadata bad, nothing is changed any more.
+    pub(crate) fn judged<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error @ (Error::Corrupt(_) | Error::TreeRange { .. } | Error::TwoUses { .. })) = &result {
+            self.journal().refuse(error.clone());
+        }
+        result
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    fn turn(&self) -> &sync::Mutex<()> {
+        &self.inner.turn
+    }
+
+    /// Lets go of the slot.
+    fn let_go(&self) -> Option<Guard> {
+        self.inner.alive.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,149 @@
+//! Changing attributes: chmod, chown, utimes.
+
+use ocfs2_format::{BlockNum, FileType, RawDinode, Timestamp};
+use zerocopy::little_endian::{U16, U32, U64};
+
+use super::Writable;
+use crate::lock::{Level, Rank};
+use crate::{Error, Inode};
+
+/// What is to become of an inode's attributes; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAttr {
+    /// Permission, set-id and sticky bits: the low twelve are taken.
+    pub perm: Option<u16>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Last access.
+    pub atime: Option<SetTime>,
+    /// Last change of the contents.
+    pub mtime: Option<SetTime>,
+}
+
+/// A time to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    /// The present one.
+    Now,
+    /// This one.
+    To(Timestamp),
+}
+
+/// `FS_IMMUTABLE_FL` and `FS_APPEND_FL` of `i_attr`.
+const IMMUTABLE: u32 = 0x10;
+const APPEND: u32 = 0x20;
+
+const SET_UID: u16 = 0o4000;
+const SET_GID: u16 = 0o2000;
+const GROUP_EXECUTES: u16 = 0o0010;
+
+impl SetAttr {
+    /// Fails where the flags of `lsattr` forbid it: only "now" may be set on a file that can but grow.
+    fn check(&self, inode: &Inode) -> Result<(), Error> {
+        let flags = inode.dinode().attr;
+        let sets = |time| matches!(time, Some(SetTime::To(_)));
+        let owner = self.uid.is_some() || self.gid.is_some();
+        let changes = self.perm.is_some() || owner || sets(self.atime) || sets(self.mtime);
+        if flags & IMMUTABLE != 0 || flags & APPEND != 0 && changes {
+            return Err(Error::Flagged { ino: inode.ino(), flags });
+        }
+        Ok(())
+    }
+
+    /// The permission bits afterwards. A new owner takes the set-id bits from what is no directory, as `chown(2)` does.
+    fn perm_of(&self, inode: &Inode) -> u16 {
+        let old = inode.attr().perm;
+        if let Some(perm) = self.perm {
+            return perm & 0o7777;
+        }
+        let given = self.uid.is_some() || self.gid.is_some();
+        if !given || inode.attr().kind == FileType::Directory {
+            return old;
+        }
+        let set_gid = if old & GROUP_EXECUTES != 0 { SET_GID } else { 0 };
+        old & !(SET_UID | set_gid)
+    }
+
+    fn apply(&self, inode: &Inode, now: Timestamp, raw: &mut RawDinode) {
+        let perm = self.perm_of(inode);
+        raw.mode = U16::new(inode.attr().kind.mode_bits() | perm);
+        if let Some(uid) = self.uid {
+            raw.uid = U32::new(uid);
+        }
+        if let Some(gid) = self.gid {
+            raw.gid = U32::new(gid);
+        }
+        let times = [
+            (self.atime, &mut raw.atime, &mut raw.atime_nsec),
+            (self.mtime, &mut raw.mtime, &mut raw.mtime_nsec),
+            (Some(SetTime::Now), &mut raw.ctime, &mut raw.ctime_nsec),
+        ];
+        for (time, seconds, nanos) in times {
+            let time = match time {
+                None => continue,
+                Some(SetTime::Now) => now,
+                Some(SetTime::To(time)) => time,
+            };
+            *seconds = U64::new(time.seconds.cast_unsigned());
+            *nanos = U32::new(time.nanos.min(999_999_999));
+        }
+    }
+}
+
+impl Writable {
+    /// Changes attributes of inode `ino`, and its ctime. Returns it as it is then; [`Self::fsync`] makes it last.
+    ///
+    /// Who may do that is the caller's to judge, but for the flags of `lsattr`, which bind everybody.
+    ///
+    /// # Errors
+    /// [`Error::Flagged`]; [`Error::NotBuilt`] for the permissions of an inode with a POSIX ACL, which would have to
+    /// follow; and what every change can fail with.
+    pub async fn setattr(&self, ino: BlockNum, set: &SetAttr) -> Result<Inode, Error> {
+        self.judged(self.try_setattr(ino, set).await)
+    }
+
+    async fn try_setattr(&self, ino: BlockNum, set: &SetAttr) -> Result<Inode, Error> {
+        let mut locks = self.locks();
+        self.lock_inode(&mut locks, Rank::Child, ino, Level::Exclusive).await?;
+        let inode = self.volume().inode(ino).await?;
+        set.check(&inode)?;
+        if set.perm.is_some_and(|perm| (perm ^ inode.attr().perm) & 0o777 != 0) {
+            match self.volume().xattr(&inode, b"system.posix_acl_access").await {
+                Err(Error::NoAttribute) => {}
+                Ok(_) => return Err(Error::NotBuilt { what: "chmod of an inode with a POSIX ACL" }),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut change = self.begin(&locks, 1).await?;
+        let now = self.clock().now();
+        set.apply(&inode, now, change.dinode(ino).await?);
+        let inode = change.inode(ino).await?;
+        change.publish()?;
+        Ok(inode)
+    }
+
+    /// Waits until all that was changed of inode `ino`, and its data that was written, is on stable storage.
+    ///
+    /// # Errors
+    /// When a commit, or the flush of the device, failed: then nothing is known to last since the last success.
+    pub async fn fsync(&self, ino: BlockNum) -> Result<(), Error> {
+        // A commit flushes the device, data and all.
+        match self.journal().commit_inode(ino).await? {
+            true => Ok(()),
+            false => self.volume().flush_device().await,
+        }
+    }
+
+    /// The same for all inodes.
+    ///
+    /// # Errors
+    /// As [`Self::fsync`].
+    pub async fn sync(&self) -> Result<(), Error> {
+        match self.journal().commit_all().await? {
+            true => Ok(()),
+            false => self.volume().flush_device().await,
+        }
+    }
+}
