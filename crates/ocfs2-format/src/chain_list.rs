@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::dinode::RawDinode;
 use crate::error::{Check, Corrupt, Structure};
-use crate::raw::{Input, index16, layout};
+use crate::raw::{Input, head_mut, index16, layout, slice_mut};
 use crate::units::{BlockNum, BlockSize};
 
 /// Head of a chain list as it lies on disk (`struct ocfs2_chain_list`, 16 bytes before the records).
@@ -27,6 +27,25 @@ pub struct RawChainList {
 }
 layout!(RawChainList, 16, { count: 4, next_free_rec: 6 });
 
+impl RawChainList {
+    /// A list without chains, of an allocator with groups of `cpg` clusters and `bpc` bits for a cluster.
+    #[must_use]
+    pub fn empty(block_size: BlockSize, cpg: u16, bpc: u16) -> Self {
+        let count = U16::new(index16(ChainList::room(block_size)));
+        Self { cpg: U16::new(cpg), bpc: U16::new(bpc), count, ..Self::default() }
+    }
+
+    /// The list in `body`, the body of the dinode `block`, to be changed: head and all `cl_count` records.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when `body` is shorter than it says. The caller has checked the list.
+    pub fn mut_from(block: BlockNum, body: &mut [u8]) -> Result<(&mut Self, &mut [RawChainRec]), Corrupt> {
+        let (head, tail) = head_mut::<Self>(block, Structure::ChainList, body)?;
+        let records = slice_mut(block, Structure::ChainList, tail, head.count.get())?;
+        Ok((head, records))
+    }
+}
+
 /// A chain as it lies on disk (`struct ocfs2_chain_rec`).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -41,15 +60,6 @@ pub struct RawChainRec {
     pub blkno: U64,
 }
 layout!(RawChainRec, 16, { blkno: 8 });
-
-impl RawChainList {
-    /// A list without chains, of an allocator with groups of `cpg` clusters and `bpc` bits for a cluster.
-    #[must_use]
-    pub fn empty(block_size: BlockSize, cpg: u16, bpc: u16) -> Self {
-        let count = U16::new(index16(ChainList::room(block_size)));
-        Self { cpg: U16::new(cpg), bpc: U16::new(bpc), count, ..Self::default() }
-    }
-}
 
 impl From<&Chain> for RawChainRec {
     fn from(chain: &Chain) -> Self {

@@ -8,7 +8,7 @@ use crate::ecc::RawBlockCheck;
 use crate::error::{Check, Corrupt, Structure};
 use crate::features::Incompat;
 use crate::file_type::FileType;
-use crate::raw::{Input, layout};
+use crate::raw::{Input, head_mut, layout};
 use crate::suballoc::Suballoc;
 use crate::units::BlockNum;
 use crate::volume::Volume;
@@ -130,6 +130,19 @@ impl RawDinode {
         let [a, b, c, d] = links.to_le_bytes();
         self.links_count = U16::from_bytes([a, b]);
         self.links_count_hi = U16::from_bytes([c, d]);
+    }
+
+    /// The head of the dinode in `data`, to be changed, and its body. The caller has checked the dinode.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when `data` is no whole block.
+    pub fn mut_from(block: BlockNum, data: &mut [u8]) -> Result<(&mut Self, &mut [u8]), Corrupt> {
+        head_mut(block, Structure::Dinode, data)
+    }
+
+    /// Sets the counters of an allocator inode: `i_used` and `i_total`.
+    pub fn set_bitmap_usage(&mut self, usage: BitmapUsage) {
+        self.id1 = [U32::new(usage.used), U32::new(usage.total)];
     }
 }
 const _: () = assert!(std::mem::offset_of!(RawDinode, check) == RawDinode::CHECK_OFFSET);

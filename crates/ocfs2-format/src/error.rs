@@ -196,6 +196,9 @@ pub enum Check {
     )]
     ExtentHole { index: u16, cpos: u32, previous_end: u64, what: &'static str },
 
+    #[error("{structure}: it holds no extent tree")]
+    NoTree { structure: Structure },
+
     // Allocation.
     #[error("chain list: chain {chain}: c_free {free} is more than c_total {total}")]
     ChainFree { chain: u16, free: u32, total: u32 },

@@ -5,8 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::ecc::RawBlockCheck;
 use crate::error::{Check, Corrupt, Structure};
-use crate::extent_list::{ExtentList, RawExtentList, Tree};
-use crate::raw::{Input, layout};
+use crate::extent_list::{ExtentList, RawExtentList, RawExtentRec, Tree};
+use crate::raw::{Input, head_mut, layout, slice_mut};
 use crate::suballoc::Suballoc;
 use crate::units::{BlockNum, BlockSize};
 use crate::volume::Volume;
@@ -50,6 +50,16 @@ impl RawExtentBlock {
             list: RawExtentList::empty(ExtentBlock::capacity(volume.geometry.block_size)),
             ..zerocopy::FromZeros::new_zeroed()
         }
+    }
+
+    /// The head of the extent block in `data`, to be changed, and its `l_count` records. The caller has checked it.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when `data` is shorter than it says.
+    pub fn mut_from(block: BlockNum, data: &mut [u8]) -> Result<(&mut Self, &mut [RawExtentRec]), Corrupt> {
+        let (head, tail) = head_mut::<Self>(block, Structure::ExtentBlock, data)?;
+        let records = slice_mut(block, Structure::ExtentBlock, tail, head.list.count.get())?;
+        Ok((head, records))
     }
 }
 

@@ -9,8 +9,8 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::dinode::RawDinode;
-use crate::error::{Check, Corrupt};
-use crate::raw::{Input, index16, layout};
+use crate::error::{Check, Corrupt, Structure};
+use crate::raw::{Input, head_mut, index16, layout, slice_mut};
 use crate::units::{BlockNum, BlockSize};
 
 /// Deepest tree that the kernel can walk (`OCFS2_MAX_PATH_DEPTH`).
@@ -35,6 +35,41 @@ pub struct RawExtentList {
 }
 layout!(RawExtentList, 16, { count: 2, next_free_rec: 4 });
 
+impl RawExtentList {
+    /// An empty list of depth 0 with room for `room` records, as in [`ExtentList::room_in_dinode`] and
+    /// [`ExtentBlock::capacity`](crate::ExtentBlock::capacity).
+    #[must_use]
+    pub fn empty(room: usize) -> Self {
+        Self { count: U16::new(index16(room)), ..Self::default() }
+    }
+
+    /// The list at the start of `data`, in block `block`, to be changed: head and all `l_count` records.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when `data` is shorter than it says. The caller has checked the list.
+    pub fn mut_from(block: BlockNum, data: &mut [u8]) -> Result<(&mut Self, &mut [RawExtentRec]), Corrupt> {
+        let (head, tail) = head_mut::<Self>(block, Structure::ExtentList, data)?;
+        let records = slice_mut(block, Structure::ExtentList, tail, head.count.get())?;
+        Ok((head, records))
+    }
+
+    /// Makes an empty list with room for `capacity` records at the start of `data`.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when so many records do not fit.
+    pub fn format(
+        block: BlockNum,
+        data: &mut [u8],
+        capacity: usize,
+    ) -> Result<(&mut Self, &mut [RawExtentRec]), Corrupt> {
+        let (head, _) = head_mut::<Self>(block, Structure::ExtentList, data)?;
+        *head = Self::empty(capacity);
+        let (head, records) = Self::mut_from(block, data)?;
+        records.fill(RawExtentRec::default());
+        Ok((head, records))
+    }
+}
+
 /// Extent record of a leaf as it lies on disk (`struct ocfs2_extent_rec`, 16 bytes).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -53,15 +88,6 @@ pub struct RawExtentRec {
     pub blkno: U64,
 }
 layout!(RawExtentRec, 16, { leaf_clusters: 4, flags: 7, blkno: 8 });
-
-impl RawExtentList {
-    /// An empty list of depth 0 with room for `room` records, as in [`ExtentList::room_in_dinode`] and
-    /// [`ExtentBlock::capacity`](crate::ExtentBlock::capacity).
-    #[must_use]
-    pub fn empty(room: usize) -> Self {
-        Self { count: U16::new(index16(room)), ..Self::default() }
-    }
-}
 
 impl RawExtentRec {
     /// The same record read as one of an interior list, where the length has 32 bits.

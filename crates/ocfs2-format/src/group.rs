@@ -1,16 +1,18 @@
 //! Group descriptors: a bitmap of clusters or of metadata blocks.
 
+use std::ops::Range;
+
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::bitmap::Bitmap;
+use crate::bitmap::{Bitmap, set_bit};
 use crate::ecc::RawBlockCheck;
 use crate::error::{Check, Corrupt, Structure};
-use crate::extent_list::{Extent, ExtentList, Tree};
+use crate::extent_list::{Extent, ExtentFlags, ExtentList, RawExtentList, RawExtentRec, Tree};
 use crate::features::Incompat;
 use crate::geometry::GROUP_HEADER;
-use crate::raw::{Input, index16, layout};
-use crate::units::BlockNum;
+use crate::raw::{Input, head_mut, index16, layout, slice_mut};
+use crate::units::{BlockNum, ClusterNum, Clusters};
 use crate::volume::Volume;
 
 /// Head of a group descriptor as it lies on disk (`struct ocfs2_group_desc`); the bitmap follows.
@@ -66,6 +68,16 @@ impl RawGroupDescriptor {
             ..zerocopy::FromZeros::new_zeroed()
         }
     }
+
+    /// The head of the group in `data`, to be changed, and its bitmap. The caller has checked the group.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when `data` is shorter than it says.
+    pub fn mut_from(block: BlockNum, data: &mut [u8]) -> Result<(&mut Self, &mut [u8]), Corrupt> {
+        let (head, tail) = head_mut::<Self>(block, Structure::GroupDescriptor, data)?;
+        let bitmap = slice_mut(block, Structure::GroupDescriptor, tail, head.size.get())?;
+        Ok((head, bitmap))
+    }
 }
 
 /// Whose group it is, which decides how long its bitmap may be.
@@ -85,6 +97,84 @@ impl GroupKind {
             Self::Suballocator if volume.has(Incompat::DISCONTIG_BG) => GroupDescriptor::DISCONTIG_BITMAP,
             _ => volume.geometry.block_size.room(GROUP_HEADER, 1),
         }
+    }
+}
+
+/// A suballocator's group to be made: what its descriptor is to say.
+#[derive(Clone, Copy, Debug)]
+pub struct NewGroup<'p> {
+    /// The allocator it is for.
+    pub allocator: BlockNum,
+    /// Index of the chain it will head.
+    pub chain: u16,
+    /// The head of that chain until now.
+    pub next: Option<BlockNum>,
+    /// The clusters it is made of, in the order of its bits; the descriptor is the first block of the first.
+    pub pieces: &'p [(ClusterNum, Clusters)],
+}
+
+impl NewGroup<'_> {
+    /// The most pieces that a discontiguous group may have: 11, 43, 107 or 235.
+    #[must_use]
+    pub fn pieces_that_fit(volume: &Volume) -> usize {
+        volume.geometry.block_size.room(GroupDescriptor::LIST_OFFSET.saturating_add(16), 16)
+    }
+
+    /// Bits of the group: one for each block.
+    #[must_use]
+    pub fn bits(&self, volume: &Volume) -> u64 {
+        let clusters = self.pieces.iter().fold(0_u64, |sum, (_, len)| sum.saturating_add(u64::from(len.0)));
+        volume.geometry.clusters_to_blocks(clusters)
+    }
+
+    /// Writes the descriptor into `data`, its zeroed block `block`. Only its own bit is set.
+    ///
+    /// # Errors
+    /// [`Corrupt`] when so many bits or pieces do not fit a descriptor.
+    pub fn write(&self, volume: &Volume, block: BlockNum, data: &mut [u8]) -> Result<(), Corrupt> {
+        let structure = Structure::GroupDescriptor;
+        let room = GroupKind::Suballocator.bitmap_bytes(volume);
+        let bits = self.bits(volume);
+        let max = u64::try_from(room.saturating_mul(8)).unwrap_or(u64::MAX);
+        let over = Corrupt { block, what: Check::Count { structure, field: "bg_bits", found: bits, max } };
+        let bits = u16::try_from(bits).ok().filter(|_| bits > 0 && bits <= max).ok_or(over)?;
+        let (head, tail) = head_mut::<RawGroupDescriptor>(block, structure, data)?;
+        *head = RawGroupDescriptor::new(volume, block, self.allocator, bits, GroupKind::Suballocator);
+        head.free_bits_count = U16::new(bits.saturating_sub(1));
+        head.chain = U16::new(self.chain);
+        head.next_group = U64::new(self.next.map_or(0, BlockNum::get));
+        set_bit(tail, 0, true);
+        match self.pieces {
+            [_] => Ok(()),
+            pieces => Self::write_pieces(pieces, volume, block, tail),
+        }
+    }
+
+    /// Writes the extent list of a group of several pieces, which begins behind the bitmap in `tail`.
+    fn write_pieces(
+        pieces: &[(ClusterNum, Clusters)],
+        volume: &Volume,
+        block: BlockNum,
+        tail: &mut [u8],
+    ) -> Result<(), Corrupt> {
+        let structure = Structure::GroupDescriptor;
+        let room = Self::pieces_that_fit(volume);
+        let found = u64::try_from(pieces.len()).unwrap_or(u64::MAX);
+        let max = u64::try_from(room).unwrap_or(u64::MAX);
+        let over = Corrupt { block, what: Check::Count { structure, field: "bg_list", found, max } };
+        let used = u16::try_from(found).ok().filter(|_| found <= max).ok_or(over)?;
+        let area = tail.get_mut(GroupDescriptor::DISCONTIG_BITMAP..).ok_or(over)?;
+        let (list, records) = RawExtentList::format(block, area, room)?;
+        list.next_free_rec = U16::new(used);
+        let mut cpos = 0_u32;
+        for (record, (start, len)) in records.iter_mut().zip(pieces) {
+            let clusters = u16::try_from(len.0).map_err(|_| over)?;
+            let flags = ExtentFlags::empty();
+            let block = volume.geometry.cluster_start(*start);
+            *record = RawExtentRec::from_extent(&Extent { cpos, clusters, flags, block });
+            cpos = cpos.saturating_add(len.0);
+        }
+        Ok(())
     }
 }
 
@@ -161,6 +251,17 @@ impl<'a> GroupDescriptor<'a> {
         self.bitmap.len().checked_sub(self.bitmap.ones()) == Some(u32::from(self.free))
     }
 
+    /// The runs of bits whose blocks lie side by side: the whole group, or its pieces.
+    pub fn stretches(&self, volume: &Volume) -> impl Iterator<Item = Range<u32>> + use<'a> {
+        let (per_cluster, bits) = (volume.geometry.blocks_per_cluster(), self.bitmap.len());
+        let of_piece = move |piece: Extent| {
+            let start = piece.cpos.saturating_mul(per_cluster);
+            start..start.saturating_add(u32::from(piece.clusters).saturating_mul(per_cluster)).min(bits)
+        };
+        let whole = self.pieces.is_none().then_some(0..bits);
+        whole.into_iter().chain(self.pieces.into_iter().flat_map(move |list| list.extents().map(of_piece)))
+    }
+
     /// The block that bit `bit` of a suballocator's group stands for; `None` past the end.
     #[must_use]
     pub fn block_of_bit(&self, volume: &Volume, bit: u32) -> Option<BlockNum> {
@@ -212,7 +313,6 @@ mod tests {
     use zerocopy::FromZeros;
 
     use super::*;
-    use crate::extent_list::{ExtentFlags, RawExtentList, RawExtentRec};
     use crate::test_volume::{block_of, volume};
 
     /// A group of two pieces: clusters of 4 blocks, 3 + 2 clusters, 20 bits.

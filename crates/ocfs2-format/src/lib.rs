@@ -30,6 +30,7 @@ pub mod ecc;
 mod error;
 mod extent_block;
 mod extent_list;
+mod extent_root;
 mod features;
 mod file_type;
 pub mod fuzz_bodies;
@@ -51,7 +52,7 @@ mod uuid;
 mod volume;
 pub mod xattr;
 
-pub use bitmap::{Bitmap, set_bit};
+pub use bitmap::{Bitmap, FreeRuns, set_bit, set_bits};
 pub use block_kind::BlockKind;
 pub use chain_list::{Chain, ChainList, RawChainList, RawChainRec};
 pub use dinode::{
@@ -71,10 +72,11 @@ pub use extent_block::{ExtentBlock, RawExtentBlock};
 pub use extent_list::{
     Child, Extent, ExtentFlags, ExtentList, MAX_TREE_DEPTH, RawExtentList, RawExtentRec, Tree,
 };
+pub use extent_root::{ExtentRoot, ExtentRootView, RawExtentRoot};
 pub use features::{Access, Compat, Features, Incompat, Refused, RoCompat};
 pub use file_type::FileType;
 pub use geometry::Geometry;
-pub use group::{GroupDescriptor, GroupKind, RawGroupDescriptor};
+pub use group::{GroupDescriptor, GroupKind, NewGroup, RawGroupDescriptor};
 pub use heartbeat::{Heartbeat, RawHeartbeat};
 pub use local_alloc::{LocalAlloc, RawLocalAlloc};
 pub use refcount::{

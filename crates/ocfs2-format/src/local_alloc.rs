@@ -6,8 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::bitmap::Bitmap;
 use crate::dinode::{Dinode, RawDinode};
 use crate::error::{Check, Corrupt, Structure};
-use crate::raw::{Input, index16, layout};
-use crate::units::{BlockSize, ClusterNum};
+use crate::raw::{Input, head_mut, index16, layout, slice_mut};
+use crate::units::{BlockNum, BlockSize, ClusterNum};
 
 /// Head of a local alloc as it lies on disk (`struct ocfs2_local_alloc`); the bitmap follows.
 #[derive(
@@ -32,6 +32,16 @@ impl RawLocalAlloc {
     pub fn empty(block_size: BlockSize) -> Self {
         Self { size: U16::new(index16(LocalAlloc::bitmap_bytes(block_size))), ..Self::default() }
     }
+
+    /// The window in `body`, the body of the dinode `block`, to be changed: head and bitmap.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when `body` is shorter than it says. The caller has checked the window.
+    pub fn mut_from(block: BlockNum, body: &mut [u8]) -> Result<(&mut Self, &mut [u8]), Corrupt> {
+        let (head, tail) = head_mut::<Self>(block, Structure::LocalAlloc, body)?;
+        let bitmap = slice_mut(block, Structure::LocalAlloc, tail, head.size.get())?;
+        Ok((head, bitmap))
+    }
 }
 
 /// A checked local alloc.
@@ -43,6 +53,8 @@ pub struct LocalAlloc<'a> {
     pub bits: u32,
     /// Clusters of it in use (`i_used`).
     pub used: u32,
+    /// Bits that fit the dinode: the largest window there can be.
+    pub capacity: u32,
     /// Bitmap of the window, one bit a cluster, 1 = in use.
     pub bitmap: Bitmap<'a>,
 }
@@ -66,6 +78,7 @@ impl<'a> LocalAlloc<'a> {
         let inside = start.checked_add(bits).is_some_and(|end| end <= input.volume.geometry.clusters.0);
         input.ensure(inside, Check::LocalWindow { start, bits })?;
         let bytes = input.bytes_at(0xd0, usize::from(size))?;
-        Ok(Self { start: ClusterNum(start), bits, used, bitmap: Bitmap::new(bytes, bits) })
+        let capacity = u32::from(size).saturating_mul(8);
+        Ok(Self { start: ClusterNum(start), bits, used, capacity, bitmap: Bitmap::new(bytes, bits) })
     }
 }

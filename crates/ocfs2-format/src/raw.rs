@@ -1,6 +1,6 @@
 //! Getting at raw structures inside a block without offset arithmetic or panics.
 
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::error::{Check, Corrupt, Signature, Structure};
 use crate::units::BlockNum;
@@ -154,6 +154,36 @@ impl<'v, 'a> Input<'v, 'a> {
         let what = Check::Used { structure: self.structure, field, found, of_field, of };
         self.ensure(found <= of, what)
     }
+}
+
+/// The raw structure at the start of `data`, to be changed, and the bytes behind it. `block` is for the message.
+pub(crate) fn head_mut<T>(
+    block: BlockNum,
+    structure: Structure,
+    data: &mut [u8],
+) -> Result<(&mut T, &mut [u8]), Corrupt>
+where
+    T: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned,
+{
+    let len = data.len();
+    let what = Check::Short { structure, len, want: size_of::<T>() };
+    T::mut_from_prefix(data).map_err(|_| Corrupt { block, what })
+}
+
+/// `count` raw structures at the start of `data`, to be changed.
+pub(crate) fn slice_mut<T>(
+    block: BlockNum,
+    structure: Structure,
+    data: &mut [u8],
+    count: u16,
+) -> Result<&mut [T], Corrupt>
+where
+    T: FromBytes + IntoBytes + Immutable + Unaligned,
+{
+    let (len, count) = (data.len(), usize::from(count));
+    let what = Check::Short { structure, len, want: count.saturating_mul(size_of::<T>()) };
+    let slice = <[T]>::mut_from_prefix_with_elems(data, count);
+    slice.map(|(slice, _)| slice).map_err(|_| Corrupt { block, what })
 }
 
 /// The index of a record, for messages: lists hold at most some thousands.

@@ -5,8 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::dinode::RawDinode;
 use crate::error::{Check, Corrupt, Structure};
-use crate::raw::{Input, index16, layout};
-use crate::units::{BlockSize, ClusterNum, Clusters};
+use crate::raw::{Input, head_mut, index16, layout, slice_mut};
+use crate::units::{BlockNum, BlockSize, ClusterNum, Clusters};
 
 /// Head of a truncate log as it lies on disk (`struct ocfs2_truncate_log`); records follow.
 #[derive(
@@ -23,6 +23,24 @@ pub struct RawTruncateLog {
 }
 layout!(RawTruncateLog, 8, { used: 2 });
 
+impl RawTruncateLog {
+    /// A log without records.
+    #[must_use]
+    pub fn empty(block_size: BlockSize) -> Self {
+        Self { count: U16::new(index16(TruncateLog::room(block_size))), ..Self::default() }
+    }
+
+    /// The log in `body`, the body of the dinode `block`, to be changed: head and all `tl_count` records.
+    ///
+    /// # Errors
+    /// [`Check::Short`] when `body` is shorter than it says. The caller has checked the log.
+    pub fn mut_from(block: BlockNum, body: &mut [u8]) -> Result<(&mut Self, &mut [RawTruncateRec]), Corrupt> {
+        let (head, tail) = head_mut::<Self>(block, Structure::TruncateLog, body)?;
+        let records = slice_mut(block, Structure::TruncateLog, tail, head.count.get())?;
+        Ok((head, records))
+    }
+}
+
 /// A truncate record as it lies on disk (`struct ocfs2_truncate_rec`).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -35,14 +53,6 @@ pub struct RawTruncateRec {
     pub clusters: U32,
 }
 layout!(RawTruncateRec, 8, { clusters: 4 });
-
-impl RawTruncateLog {
-    /// A log without records.
-    #[must_use]
-    pub fn empty(block_size: BlockSize) -> Self {
-        Self { count: U16::new(index16(TruncateLog::room(block_size))), ..Self::default() }
-    }
-}
 
 /// A checked truncate log.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +96,13 @@ impl<'a> TruncateLog<'a> {
     /// All records in use, void ones included: first cluster and count.
     pub fn records(&self) -> impl DoubleEndedIterator<Item = (ClusterNum, Clusters)> + use<'a> {
         self.records.iter().map(|record| (ClusterNum(record.start.get()), Clusters(record.clusters.get())))
+    }
+
+    /// The last record, if it is not void.
+    #[must_use]
+    pub fn last(&self) -> Option<(ClusterNum, Clusters)> {
+        let record = self.records.last().filter(|record| record.start.get() != 0)?;
+        Some((ClusterNum(record.start.get()), Clusters(record.clusters.get())))
     }
 
     /// The freed runs, void records left out.

@@ -45,6 +45,42 @@ pub enum Error {
         /// First start that belongs to the next leaf.
         high: u64,
     },
+    /// An extent that was to be added lies where there is one.
+    #[error("inode {owner}: {clusters} clusters at e_cpos {cpos} overlap what the extent tree has there")]
+    ExtentOverlap {
+        /// Whose tree.
+        owner: BlockNum,
+        /// Start of the new extent, in the tree's own units.
+        cpos: u32,
+        /// Its length.
+        clusters: u32,
+    },
+    /// A node above the leaves without children, or with more than fit.
+    #[error("block {block}: extent list: no child, or more than fit")]
+    EmptyNode {
+        /// The node.
+        block: BlockNum,
+    },
+    /// A tree that would have to grow deeper than the kernel walks.
+    #[error("inode {owner}: the extent tree would be deeper than {max} levels")]
+    TreeTooDeep {
+        /// Whose tree.
+        owner: BlockNum,
+        /// The limit.
+        max: u16,
+    },
+    /// The clusters that a tree's root counts are fewer than were removed, or too many.
+    #[error(
+        "inode {owner}: the root of the extent tree counts {found} clusters, which cannot change by {change}"
+    )]
+    TreeClusters {
+        /// Whose tree.
+        owner: BlockNum,
+        /// What it counts.
+        found: u32,
+        /// By what it should change.
+        change: i64,
+    },
     /// A directory, index or xattr tree has no block where it must have one.
     #[error("inode {ino}: {what} has no extent at cluster {cpos}: it may not have holes")]
     Hole {
@@ -130,6 +166,68 @@ pub enum Error {
         ino: BlockNum,
         /// What is wrong.
         what: &'static str,
+    },
+    /// A system file whose inode is not what its name says.
+    #[error("inode {ino} is no {want}")]
+    NotAllocator {
+        /// The inode.
+        ino: BlockNum,
+        /// What it was taken for.
+        want: &'static str,
+    },
+    /// The groups of a chain do not add up: one is in two chains, or in a loop, or its counts are wrong.
+    #[error("allocator {ino}: chain {chain}: group {group}: {field} is {found}, not {expected}")]
+    Chain {
+        /// The allocator's inode.
+        ino: BlockNum,
+        /// Which of its chains.
+        chain: u16,
+        /// The group descriptor.
+        group: BlockNum,
+        /// Which field.
+        field: &'static str,
+        /// Its value.
+        found: u64,
+        /// What it must be.
+        expected: u64,
+    },
+    /// Bits of an allocator that were to be freed and are free, or were to be claimed and are in use.
+    #[error("group {group}: of the {count} bits from {bit} on, only {changed} are {was}")]
+    Bits {
+        /// The group descriptor, or the inode of the local window.
+        group: BlockNum,
+        /// First bit.
+        bit: u32,
+        /// Count of bits.
+        count: u32,
+        /// How many of them are as they should be.
+        changed: u32,
+        /// What they should all be.
+        was: &'static str,
+    },
+    /// A metadata block that is not where its allocator's group and bit say.
+    #[error("block {block}: bit {bit} of group {group} stands for another block")]
+    NotItsBit {
+        /// The block.
+        block: BlockNum,
+        /// The group descriptor.
+        group: BlockNum,
+        /// The bit.
+        bit: u16,
+    },
+    /// The truncate log has no room: it must be flushed first. Nothing was changed.
+    #[error("the truncate log of slot {slot} is full ({capacity} records)")]
+    TruncateLogFull {
+        /// The slot.
+        slot: u16,
+        /// Records that fit.
+        capacity: u16,
+    },
+    /// The local window cannot move while clusters of it are reserved. Nothing was changed.
+    #[error("clusters of the local window of slot {slot} are reserved")]
+    WindowReserved {
+        /// The slot.
+        slot: u16,
     },
     /// The system directory has no such file.
     #[error("the system directory has no {file}")]
@@ -271,6 +369,7 @@ mod errno {
     pub(super) const EAGAIN: i32 = 11;
     pub(super) const ENOTDIR: i32 = 20;
     pub(super) const EEXIST: i32 = 17;
+    pub(super) const EBUSY: i32 = 16;
     pub(super) const EISDIR: i32 = 21;
     pub(super) const EINVAL: i32 = 22;
     pub(super) const ENOSPC: i32 = 28;
@@ -302,6 +401,7 @@ impl Error {
             Self::NotBuilt { .. } => errno::EOPNOTSUPP,
             Self::ReadOnly { .. } => errno::EROFS,
             Self::Lock(LockError::Busy { .. }) => errno::EAGAIN,
+            Self::TruncateLogFull { .. } | Self::WindowReserved { .. } => errno::EBUSY,
             _ => errno::EIO,
         }
     }

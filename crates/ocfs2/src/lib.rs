@@ -4,6 +4,9 @@
 //! From [`Volume::root`] on, [`Volume::lookup`], [`Volume::readdir`] and [`Volume::inode`] lead to every file;
 //! an [`Inode`] is what it was when it was read, and the volume's methods give its contents, extents and attributes.
 //!
+//! Changes are made in memory: [`txn`] holds what an operation changes, [`alloc`] claims and frees clusters and
+//! metadata blocks, [`extents`] changes extent trees.
+//!
 //! [`Writable::open`] opens a volume for writing: it takes a node slot, recovers what was left behind, and changes
 //! metadata through the slot's journal, under cluster locks of a [`lock::LockService`].
 //!
@@ -14,6 +17,7 @@
 //! field.
 #![forbid(unsafe_code)]
 
+pub mod alloc;
 mod attr;
 mod cache;
 pub mod check;
@@ -23,6 +27,7 @@ pub mod dir;
 mod dir_pages;
 mod disk;
 mod error;
+pub mod extents;
 mod fiemap;
 mod file_map;
 mod gather;
@@ -44,6 +49,8 @@ mod seek;
 mod statfs;
 mod symlink;
 mod system;
+#[cfg(test)]
+mod test_volume;
 mod tree;
 pub mod txn;
 mod volume;

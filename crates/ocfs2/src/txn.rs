@@ -1,7 +1,7 @@
 //! Changing metadata: all of an operation, or nothing of it.
 //!
-//! An operation takes a [`Handle`], changes blocks in it, and seals it. The journal then makes the [`Sealed`] blocks
-//! lasting.
+//! An operation takes a [`Handle`], changes blocks in it with what [`alloc`](crate::alloc) and
+//! [`extents`](crate::extents) offer, and seals it. The journal then makes the [`Sealed`] blocks lasting.
 
 mod handle;
 

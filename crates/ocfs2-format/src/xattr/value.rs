@@ -42,7 +42,7 @@ pub struct XattrValueRoot<'a> {
 }
 
 impl<'a> XattrValueRoot<'a> {
-    pub(super) fn parse(input: &Input<'_, 'a>, offset: usize) -> Result<Self, Corrupt> {
+    pub(crate) fn parse(input: &Input<'_, 'a>, offset: usize) -> Result<Self, Corrupt> {
         let raw: &RawXattrValueRoot = input.at(offset)?;
         let list = offset.saturating_add(std::mem::offset_of!(RawXattrValueRoot, list));
         Ok(Self {

@@ -7,6 +7,7 @@ use ocfs2_format::BlockNum;
 
 use super::Blocks;
 use crate::Error;
+use crate::alloc::ClusterRun;
 use crate::meta::Meta;
 use crate::meta_block::{Bytes, Kind, MetaBlock};
 
@@ -21,6 +22,9 @@ use crate::meta_block::{Bytes, Kind, MetaBlock};
 pub struct Handle<'m> {
     meta: &'m Meta,
     changed: BTreeMap<BlockNum, Changed>,
+    freed: Vec<ClusterRun>,
+    /// Allocator to the group that last gave something: a hint, good only once this is published.
+    hints: BTreeMap<BlockNum, BlockNum>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,12 +37,16 @@ struct Changed {
 #[derive(Debug)]
 pub struct Sealed {
     blocks: Vec<(BlockNum, Arc<MetaBlock>)>,
+    freed: Vec<ClusterRun>,
+    hints: BTreeMap<BlockNum, BlockNum>,
 }
 
 /// What a handle had changed at some moment: see [`Handle::save`].
 #[derive(Debug)]
 pub struct Saved {
     changed: BTreeMap<BlockNum, Changed>,
+    freed: usize,
+    hints: BTreeMap<BlockNum, BlockNum>,
 }
 
 impl Sealed {
@@ -46,6 +54,17 @@ impl Sealed {
     #[must_use]
     pub fn blocks(&self) -> &[(BlockNum, Arc<MetaBlock>)] {
         &self.blocks
+    }
+
+    /// Clusters that the operation gave back to the cluster bitmap.
+    #[must_use]
+    pub fn freed(&self) -> &[ClusterRun] {
+        &self.freed
+    }
+
+    /// Allocator to the group that last gave something.
+    pub(crate) fn hints(&self) -> &BTreeMap<BlockNum, BlockNum> {
+        &self.hints
     }
 }
 
@@ -81,7 +100,7 @@ impl Blocks for Handle<'_> {
 impl<'m> Handle<'m> {
     /// Begins with nothing changed.
     pub(crate) fn new(meta: &'m Meta) -> Self {
-        Self { meta, changed: BTreeMap::new() }
+        Self { meta, changed: BTreeMap::new(), freed: Vec::new(), hints: BTreeMap::new() }
     }
 
     /// The bytes of block `blkno` of inode `owner`, verified as `kind`, to be changed. The caller parses what it
@@ -114,15 +133,50 @@ impl<'m> Handle<'m> {
         self.changed.remove(&blkno);
     }
 
+    /// Clusters that the operation has given back to the cluster bitmap. They stay out of use until their transaction
+    /// is home.
+    #[must_use]
+    pub fn freed(&self) -> &[ClusterRun] {
+        &self.freed
+    }
+
+    /// Adds to [`Self::freed`].
+    pub(crate) fn add_freed(&mut self, run: ClusterRun) {
+        self.freed.push(run);
+    }
+
+    /// The group of this allocator that last gave something in this handle.
+    pub(crate) fn hint(&self, allocator: BlockNum) -> Option<BlockNum> {
+        self.hints.get(&allocator).copied()
+    }
+
+    /// Remembers the group that gave something.
+    pub(crate) fn set_hint(&mut self, allocator: BlockNum, group: BlockNum) {
+        self.hints.insert(allocator, group);
+    }
+
     /// Remembers the changes made so far, so that a step that fails can be taken back alone. Copies no blocks.
     #[must_use]
     pub fn save(&self) -> Saved {
-        Saved { changed: self.changed.clone() }
+        Saved { changed: self.changed.clone(), freed: self.freed.len(), hints: self.hints.clone() }
     }
 
     /// Takes back what was changed since `saved`.
     pub fn restore(&mut self, saved: Saved) {
         self.changed = saved.changed;
+        self.freed.truncate(saved.freed);
+        self.hints = saved.hints;
+    }
+
+    /// Whether nothing was changed since `saved`.
+    #[must_use]
+    pub fn is_as_saved(&self, saved: &Saved) -> bool {
+        let same =
+            |a: &Changed, b: &Changed| Arc::ptr_eq(&a.block, &b.block) || a.block.bytes() == b.block.bytes();
+        let pairs = || self.changed.iter().zip(&saved.changed);
+        self.freed.len() == saved.freed
+            && self.changed.len() == saved.changed.len()
+            && pairs().all(|((at, a), (other, b))| at == other && same(a, b))
     }
 
     /// Blocks of the volume that the handle changes: what it needs of the journal.
@@ -142,6 +196,6 @@ impl<'m> Handle<'m> {
             }
             (owner, block)
         };
-        Sealed { blocks: self.changed.into_iter().map(seal).collect() }
+        Sealed { blocks: self.changed.into_iter().map(seal).collect(), freed: self.freed, hints: self.hints }
     }
 }
