@@ -149,6 +149,34 @@ fn a_checkpoint_leaves_an_empty_log_and_the_next_commit_names_its_start_again() 
     assert_eq!(places, [Place::Log(0), Place::Log(6)]);
 }
 
+/// Two writes of the superblock on their way at once have no order: the log could be empty on stable storage, with a
+/// committed transaction in it.
+#[test]
+fn a_commit_waits_for_the_superblock_that_empties_the_log() {
+    let (mut disk, mut journal, mut told) = open();
+    put(&mut journal, [1]);
+    journal.checkpoint_all();
+    // The superblock and the copies, a flush, the commit block, the block's home, a flush.
+    for _ in 0..6 {
+        disk.take(&mut journal, &mut told);
+        disk.answer(0, &mut journal, true);
+    }
+    let out = outputs(&mut journal);
+    let [Output::Home(_), Output::Write { id, place: Place::Log(0), .. }] = out[..] else {
+        panic!("{out:?}")
+    };
+    put(&mut journal, [2]);
+    journal.commit();
+    assert_eq!(outputs(&mut journal), []);
+    journal.done(id, true);
+    let out = outputs(&mut journal);
+    let [Output::Tail { empty: true, .. }, Output::Write { .. }, Output::Write { .. }] = out[..] else {
+        panic!("{out:?}")
+    };
+    let superblock = JournalSuperblock::parse(&written_head(&out), 512, MAXLEN).unwrap();
+    assert_eq!(superblock.sequence, journal.sequence(Tid(2)));
+}
+
 /// The log is a ring: a transaction that reaches its end goes on at its beginning, in two writes.
 #[test]
 fn a_transaction_goes_around_the_ring() {
