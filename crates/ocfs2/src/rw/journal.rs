@@ -80,7 +80,8 @@ impl Journal {
         let blocks = u32::try_from(inode.size() / block_size).unwrap_or(u32::MAX);
         let options = JournalOptions { commit_interval: commit_every };
         let size = u32::try_from(block_size).unwrap_or(0);
-        let engine = jbd2::Journal::open(&head, size, blocks, options)?;
+        let mut engine = jbd2::Journal::open(&head, size, blocks, options)?;
+        engine.set_volume_blocks(volume.geometry().blocks().0);
         Ok(Self {
             state: Mutex::new(State { engine, changed: BTreeMap::new(), refusal: None }),
             news: watch::Sender::new(News::default()),
