@@ -165,7 +165,7 @@ pub enum Check {
     FlagWithoutFeature { flags: u16, flag: &'static str, feature: &'static str },
     #[error("dinode: i_dyn_features {flags:#x} has {flag}, but {field} is 0")]
     FlagWithoutPointer { flags: u16, flag: &'static str, field: &'static str },
-    #[error("dinode: directory with i_size {size} is not whole blocks within its {clusters} clusters")]
+    #[error("dinode: directory with i_size {size} is larger than its {clusters} clusters")]
     DirSize { size: u64, clusters: u32 },
     #[error("fast symlink: i_size is {size}, but the target ends after {length} bytes")]
     SymlinkSize { size: u64, length: u64 },

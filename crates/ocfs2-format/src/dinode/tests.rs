@@ -100,7 +100,7 @@ fn a_directory_may_not_be_larger_than_its_clusters() {
     };
     assert!(dir(8192).is_ok());
     assert_eq!(dir(12288).unwrap_err(), Check::DirSize { size: 12288, clusters: 2 });
-    assert_eq!(dir(5000).unwrap_err(), Check::DirSize { size: 5000, clusters: 2 });
+    assert!(dir(5000).is_ok());
     let huge = 1 << 45;
     assert!(matches!(dir(huge).unwrap_err(), Check::FileSize { .. }));
 }

@@ -32,7 +32,7 @@ impl<S: Space> Names<'_, '_, S> {
         need: usize,
     ) -> Result<Option<Listed>, Error> {
         let volume = self.handle.volume();
-        let mut left = dir.size() / volume.geometry.block_size.bytes();
+        let mut left = dir.size().div_ceil(volume.geometry.block_size.bytes());
         let block = self.handle.get(self.dir, root, BlockKind::DxRoot).await?;
         let mut next = DxRoot::parse(volume, root, block.bytes(), Some(self.dir))?.free;
         let mut before = None;

@@ -49,7 +49,9 @@ impl<S: Space> Names<'_, '_, S> {
     /// Adds a block, one unused entry from end to end, in front of the free list where there is one.
     pub(super) async fn add_block(&mut self, dir: &Inode) -> Result<Spot, Error> {
         let geometry = self.handle.volume().geometry;
-        let (size, clusters) = (dir.size(), dir.dinode().clusters);
+        // A size that ends within a block, as mkfs.ocfs2 leaves it, is rounded up: that block is in use.
+        let size = dir.size().next_multiple_of(geometry.block_size.bytes());
+        let clusters = dir.dinode().clusters;
         let Body::Tree(tree) = dir.body() else {
             return Err(Error::Hole { ino: self.dir, what: "the directory", cpos: 0 });
         };
