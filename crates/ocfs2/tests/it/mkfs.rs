@@ -195,9 +195,9 @@ fn without_chance(block: &[u8]) -> Vec<u8> {
         name[end..].fill(0);
     } else if block.starts_with(b"INODE01") {
         let size = u16::from_le_bytes([block[0x20], block[0x21]]);
-        if usize::from(size) == len - 64 {
+        if usize::from(size) == len - 64 || usize::from(size) == len {
             block[0x20..0x22].copy_from_slice(&u16::try_from(len).expect("4096 at most").to_le_bytes());
-            // The check is over the size too.
+            // The check is over the size too; that it fits is our reader's to say.
             block[0x80..0x88].fill(0);
         }
     } else if matches!(&block[..4], [0x70 | 0x71, 0x24, 0xf5, 0x0c]) {
