@@ -11,7 +11,7 @@
 //!                 └─ (hash, block) of every name: in the root itself, or in leaves below an extent tree keyed by the hash
 //! ```
 //!
-//! Clusters and blocks come through [`Space`].
+//! Clusters and blocks come through [`Space`], which the volume's [`Allocators`](crate::alloc::Allocators) are.
 //!
 //! A directory begins inline where the volume can, leaves for blocks when it is full, and gets its index then.
 

@@ -1,6 +1,8 @@
 //! A new directory's contents.
 
-use ocfs2_format::{BlockNum, DynFeatures, Incompat, RawDinode, RawInlineData, Structure, Tree, entries_len};
+use ocfs2_format::{
+    BlockNum, DynFeatures, ExtentRoot, Incompat, RawDinode, RawInlineData, Structure, entries_len,
+};
 use zerocopy::little_endian::{U16, U64};
 
 use super::edit::{Spot, raw_at};
@@ -45,7 +47,7 @@ impl<S: Space> Names<'_, '_, S> {
         if kind != Kind::PlainDir {
             self.add_trailer(cluster, indexed).await?;
         }
-        self.add_extent(self.dir, Tree::Data, 0, cluster).await?;
+        self.add_extent(self.dir, ExtentRoot::Dinode, 0, cluster).await?;
         self.dinode_mut().await?.size = U64::new(volume.geometry.block_size.bytes());
         if indexed {
             let bytes = self.handle.edit(dir, cluster, kind).await?;

@@ -2,7 +2,7 @@
 
 use ocfs2_format::{
     BlockKind, BlockNum, CharSign, Corrupt, DirEntries, DxEntry, DxHash, DynFeatures, Extent, ExtentFlags,
-    Incompat, RawDinode, RawDirTrailer, RawExtentList, RawExtentRec, Structure, Tree, entries_len,
+    ExtentRoot, Incompat, RawDinode, RawDirTrailer, RawExtentList, RawExtentRec, Structure, entries_len,
 };
 use zerocopy::little_endian::{U16, U64};
 
@@ -37,7 +37,7 @@ impl<S: Space> Names<'_, '_, S> {
             self.add_trailer(cluster, indexed).await?;
         }
         self.dinode_to_tree().await?;
-        self.add_extent(self.dir, Tree::Data, 0, cluster).await?;
+        self.add_extent(self.dir, ExtentRoot::Dinode, 0, cluster).await?;
         self.dinode_mut().await?.size = U64::new(volume.geometry.block_size.bytes());
         if indexed {
             let names = index_entries(&volume, cluster, &old)?;
@@ -63,7 +63,7 @@ impl<S: Space> Names<'_, '_, S> {
                 return Err(Error::NoSpace { what: "clusters in a directory", want: 1 });
             }
             let cluster = self.space.claim_cluster(self.handle).await?;
-            self.add_extent(self.dir, Tree::Data, clusters, cluster).await?;
+            self.add_extent(self.dir, ExtentRoot::Dinode, clusters, cluster).await?;
             cluster
         };
         let spot = self.block_spot(blkno, kind_of(dir, self.handle.volume()));
@@ -94,12 +94,12 @@ impl<S: Space> Names<'_, '_, S> {
     pub(super) async fn add_extent(
         &mut self,
         root: BlockNum,
-        tree: Tree,
+        kind: ExtentRoot,
         cpos: u32,
         block: BlockNum,
     ) -> Result<(), Error> {
         let extent = Extent { cpos, clusters: 1, flags: ExtentFlags::empty(), block };
-        self.space.insert_extent(self.handle, self.dir, (root, tree), extent).await
+        self.space.insert_extent(self.handle, self.dir, (root, kind), extent).await
     }
 
     /// Makes the body of the dinode an empty extent list. The size is 0 then: a directory has no holes.

@@ -5,8 +5,8 @@
 //! cluster at a major hash; what is at or above it moves to the same blocks of a new cluster.
 
 use ocfs2_format::{
-    BlockKind, BlockNum, DxBody, DxEntry, DxHash, DxLeaf, DxRoot, DynFeatures, ExtentList, RawDxEntryList,
-    RawDxLeaf, RawDxRoot, RawExtentList, Structure, Tree,
+    BlockKind, BlockNum, DxBody, DxEntry, DxHash, DxLeaf, DxRoot, DynFeatures, ExtentList, ExtentRoot,
+    RawDxEntryList, RawDxLeaf, RawDxRoot, RawExtentList, Structure,
 };
 use zerocopy::FromZeros;
 use zerocopy::little_endian::{U16, U32, U64};
@@ -32,7 +32,7 @@ impl<S: Space> Names<'_, '_, S> {
     /// Gives the directory an index of `names`, all of which lie in `block`, its only one.
     pub(super) async fn attach_index(&mut self, block: BlockNum, names: &[DxEntry]) -> Result<(), Error> {
         let (volume, dir) = (*self.handle.volume(), self.dir);
-        let (root, suballoc) = self.space.claim_block(self.handle).await?;
+        let (root, suballoc) = self.space.claim_root(self.handle).await?;
         let listed = self.trailer(block).await?.free_rec_len != 0;
         let list = RawDxEntryList::in_root(volume.geometry.block_size);
         let bytes = self.handle.fresh(dir, root, BlockKind::DxRoot);
@@ -85,6 +85,33 @@ impl<S: Space> Names<'_, '_, S> {
         let count = &mut self.root_mut(root).await?.num_entries;
         *count = U32::new(count.get().checked_sub(1).ok_or(wrong)?);
         Ok(())
+    }
+
+    /// Frees up to `most` extents of the index of a directory that is going, and with the last of them the index.
+    /// Returns whether it is gone; until then names can no longer be found, but all else is as it was.
+    ///
+    /// Each call is a whole step, which may be a transaction of its own, as the kernel's are.
+    ///
+    /// # Errors
+    /// [`Error::TruncateLogFull`]: to be flushed, and the handle dropped; [`Error::NotDir`]; others when a block does
+    /// not check.
+    pub async fn free_index(&mut self, most: usize) -> Result<bool, Error> {
+        let dir = self.inode().await?;
+        let Some(root) = dir.dinode().dx_root else { return Ok(true) };
+        let block = self.handle.get(self.dir, root, BlockKind::DxRoot).await?;
+        let parsed = DxRoot::parse(self.handle.volume(), root, block.bytes(), Some(self.dir))?;
+        let suballoc = parsed.suballoc;
+        if let DxBody::Tree(_) = parsed.body {
+            let tree = (root, ExtentRoot::DxRoot);
+            if !self.space.free_extents(self.handle, self.dir, tree, most).await? {
+                return Ok(false);
+            }
+        }
+        let head = self.dinode_mut().await?;
+        head.dyn_features = U16::new(head.dyn_features.get() & !DynFeatures::INDEXED_DIR.bits());
+        head.dx_root = U64::new(0);
+        self.space.free_root(self.handle, (root, suballoc)).await?;
+        Ok(true)
     }
 
     /// Makes room for one more entry with this hash.
@@ -142,7 +169,7 @@ impl<S: Space> Names<'_, '_, S> {
         bytes.get_mut(ROOT_LIST..).unwrap_or_default().zero();
         let room = ExtentList::room_in_dinode(volume.geometry.block_size);
         *raw_at(bytes, ROOT_LIST, root, Structure::DxRoot)? = RawExtentList::empty(room);
-        self.add_extent(root, Tree::DirIndex, 0, cluster).await
+        self.add_extent(root, ExtentRoot::DxRoot, 0, cluster).await
     }
 
     /// Moves what is at or above the major hash `at`, in the cluster of `leaf`, to a new cluster.
@@ -163,7 +190,7 @@ impl<S: Space> Names<'_, '_, S> {
                 list_at(bytes, LEAF_LIST, dir)?.fill(&kept);
             }
         }
-        self.add_extent(root, Tree::DirIndex, at, cluster).await
+        self.add_extent(root, ExtentRoot::DxRoot, at, cluster).await
     }
 
     /// Writes a new leaf.

@@ -1,6 +1,7 @@
 //! Directories of every form, changed at random and compared with a map of names.
 
 mod bump;
+mod judged;
 mod model;
 mod names;
 mod sound;

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ocfs2_format::{BlockKind, BlockNum, Extent, Geometry, RawExtentList, RawExtentRec, Suballoc, Tree};
+use ocfs2_format::{
+    BlockKind, BlockNum, Extent, ExtentRoot, Geometry, RawExtentList, RawExtentRec, Suballoc,
+};
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -45,7 +47,7 @@ impl Space for Bump {
         self.next(1)
     }
 
-    async fn claim_block(&self, _: &mut Handle<'_>) -> Result<(BlockNum, Suballoc), Error> {
+    async fn claim_root(&self, _: &mut Handle<'_>) -> Result<(BlockNum, Suballoc), Error> {
         Ok((self.next(1)?, Suballoc { slot: 0, bit: 0, group: None }))
     }
 
@@ -53,12 +55,12 @@ impl Space for Bump {
         &self,
         handle: &mut Handle<'_>,
         owner: BlockNum,
-        (root, tree): (BlockNum, Tree),
+        (root, kind): (BlockNum, ExtentRoot),
         extent: Extent,
     ) -> Result<(), Error> {
-        let (kind, counter) = match tree {
-            Tree::Data => (BlockKind::Dinode, 0x14),
-            Tree::DirIndex => (BlockKind::DxRoot, 0x28),
+        let (kind, counter) = match kind {
+            ExtentRoot::Dinode => (BlockKind::Dinode, 0x14),
+            ExtentRoot::DxRoot => (BlockKind::DxRoot, 0x28),
             other => panic!("a directory has no {other:?}"),
         };
         let bytes = handle.edit(owner, root, kind).await?;
@@ -85,5 +87,19 @@ impl Space for Bump {
         list.next_free_rec = U16::new(u16::try_from(used + 1).unwrap());
         assert_eq!(records[at].as_bytes().len(), 16);
         Ok(())
+    }
+
+    async fn free_root(&self, _: &mut Handle<'_>, _: (BlockNum, Suballoc)) -> Result<(), Error> {
+        panic!("it is never taken back")
+    }
+
+    async fn free_extents(
+        &self,
+        _: &mut Handle<'_>,
+        _: BlockNum,
+        _: (BlockNum, ExtentRoot),
+        _: usize,
+    ) -> Result<bool, Error> {
+        panic!("it is never taken back")
     }
 }
