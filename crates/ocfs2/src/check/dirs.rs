@@ -118,7 +118,7 @@ impl DirJob {
         let (ctx, ino) = (&self.ctx, dir.ino);
         let trailers = indexed || ctx.format().features.meta_ecc();
         let extents = data_extents(ctx, ino, bytes).await;
-        let blocks = raw.size.get() / ctx.geometry().block_size.bytes();
+        let blocks = raw.size.get().div_ceil(ctx.geometry().block_size.bytes());
         let mut reads = futures_util::stream::iter(runs(ctx, &extents, blocks))
             .map(|(logical, block, count)| async move {
                 let mut found = Findings::default();

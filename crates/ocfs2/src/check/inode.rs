@@ -239,8 +239,10 @@ impl Inode<'_> {
         let held = walked.clusters << geometry.cluster_size.bits();
         if !walked.broken && (!sparse || self.is_dir()) && size > held {
             self.field(out, Code::InodeSize, ("i_size", size, held));
-        } else if self.is_dir() && !size.is_multiple_of(geometry.block_size.bytes()) {
-            let whole = size.next_multiple_of(geometry.block_size.bytes());
+        }
+        // mkfs.ocfs2 leaves the bytes of the trailer out of the size of a lost+found.
+        let whole = size.next_multiple_of(geometry.block_size.bytes());
+        if self.is_dir() && whole - size > ocfs2_format::TRAILER_LEN as u64 {
             self.field(out, Code::InodeSize, ("i_size", size, whole));
         }
         // Space for later (fallocate that keeps the size) is unwritten, and no damage.
