@@ -79,7 +79,12 @@ struct Committed {
     images: BTreeMap<u64, Arc<[u8]>>,
 }
 
-/// One open journal, writing. See the [module](self).
+/// One open journal, writing: reserve, publish, commit; the engine says what to write and flush, and in which order.
+///
+/// It does no I/O and knows no clock. Call it, then drain [`Self::poll_output`]; answer each [`Output::Write`] and
+/// [`Output::Flush`] with [`Self::done`], in any order. Between two flushes no order is assumed. After a crash a
+/// transaction is in the log whole or not at all, and never without those before it; a block's home holds committed
+/// images only; the tail moves past a transaction only when all it holds is at home on stable storage.
 #[derive(Debug)]
 pub struct Journal {
     superblock: JournalSuperblock,

@@ -55,7 +55,7 @@ layout!(RawDxRoot, 0xc0, {
 });
 
 impl RawDxRoot {
-    /// The root of directory `dir`'s index, inline and empty; [`RawDxEntryList::in_root`] follows it.
+    /// The root of directory `dir`'s index, inline and empty; [`RawDxEntryList::in_root`](crate::RawDxEntryList::in_root) follows it.
     #[must_use]
     pub fn new_inline(volume: &Volume, block: BlockNum, suballoc: Suballoc, dir: BlockNum) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! Directories: listing them, finding names in them, and changing which names they have.
 //!
-//! [`Volume::readdir`] and [`Volume::lookup`] read. [`Names`] changes: it puts names into a directory, takes them out
-//! and points them elsewhere, inside a [`Handle`](crate::txn::Handle).
+//! [`readdir`](crate::Volume::readdir) and [`lookup`](crate::Volume::lookup) read. [`Names`] changes: it puts names
+//! into a directory, takes them out and points them elsewhere, inside a [`Handle`](crate::txn::Handle).
 //!
 //! ```text
 //!  inline    entries in the dinode, all of its room

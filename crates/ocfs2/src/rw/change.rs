@@ -71,7 +71,8 @@ impl<'c> Change<'c> {
     /// Ends the change: from now on everybody sees it, and a commit of the transaction it went to makes it last.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`] when the journal has been aborted meanwhile, [`Error::Credits`]: nothing has changed then.
+    /// [`Error::ReadOnly`] when the journal has been aborted meanwhile, or when more blocks were changed than reserved:
+    /// nothing has changed then.
     pub(crate) fn publish(self) -> Result<Tid, Error> {
         let Self { handle, fs, reservation, .. } = self;
         fs.journal().publish(reservation, fs.volume().meta(), handle.seal())
