@@ -5,6 +5,7 @@ mod cp;
 mod files;
 mod find;
 mod ls;
+mod mkfs;
 mod mount;
 mod san;
 mod trouble;
