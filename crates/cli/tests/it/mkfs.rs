@@ -138,9 +138,7 @@ fn nothing_is_written_before_the_answer_is_yes() {
         assert_eq!(output.status.code(), Some(1), "{typed:?}: {}", text(&output.stdout));
         assert!(std::fs::read(&volume).expect("a volume") == before, "{typed:?}: the volume has changed");
     }
-    for wrong in
-        ["-M local -b 3K v", "-M local --fs-features=frob v", "-n -M local v", "-M local -J size=900M v"]
-    {
+    for wrong in ["-M local -b 8K v", "-M local -C 2K v", "-M local --fs-features=frob v", "-n -M local v"] {
         shell(dir.path(), &format!("mkfs.ocfs2 {wrong}"), b"y\n");
         assert!(std::fs::read(&volume).expect("a volume") == before, "{wrong}: the volume has changed");
     }
