@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use ocfs2_format::{BlockKind, DynFeatures, Extent, RawDinode, Tree};
+use ocfs2_format::{BlockKind, DynFeatures, Extent, RawDinode};
 
-use super::chains::Allocators;
 use super::ctx::{Ctx, view};
 use super::entries::{self, Names};
-use super::extents::{self, Root};
+use super::extents;
 use super::finding::{Finding, Findings};
 use super::part::Part;
 use super::table::Table;
@@ -117,7 +116,7 @@ impl DirJob {
     async fn blocks(&self, dir: &mut Dir<'_>, part: &mut Part, bytes: &[u8], raw: &RawDinode, indexed: bool) {
         let (ctx, ino) = (&self.ctx, dir.ino);
         let trailers = indexed || ctx.format().features.meta_ecc();
-        let extents = data_extents(ctx, ino, bytes).await;
+        let extents = extents::walk_again(ctx, ino, bytes).await.extents;
         let blocks = raw.size.get().div_ceil(ctx.geometry().block_size.bytes());
         let mut reads = futures_util::stream::iter(runs(ctx, &extents, blocks))
             .map(|(logical, block, count)| async move {
@@ -147,22 +146,6 @@ impl DirJob {
             }
         }
     }
-}
-
-/// The extents of a directory; what is wrong with them was told in pass 1.
-async fn data_extents(ctx: &Ctx, ino: u64, bytes: &[u8]) -> Vec<Extent> {
-    let root = Root {
-        ino,
-        block: ino,
-        bytes,
-        offset: RawDinode::BODY_OFFSET,
-        room: ctx.room(0xd0, 16),
-        tree: Tree::Data,
-        last: ("i_last_eb_blk", 0),
-        dense: true,
-        sharing: false,
-    };
-    extents::walk(ctx, &mut Findings::default(), &Allocators::default(), &root).await.extents
 }
 
 /// The first `blocks` blocks of `extents`, in runs that are read at once: (block of the file, of the volume, count).

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
 use ocfs2_format::{
-    BlockKind, BlockNum, Extent, ExtentBlock, ExtentFlags, Incompat, MAX_TREE_DEPTH, RawExtentBlock,
-    RawExtentList, RawExtentRec, RoCompat, Tree,
+    BlockKind, BlockNum, Extent, ExtentBlock, ExtentFlags, Incompat, MAX_TREE_DEPTH, RawDinode,
+    RawExtentBlock, RawExtentList, RawExtentRec, RoCompat, Tree,
 };
 
 use super::Code;
@@ -67,6 +67,22 @@ struct Place {
     depth: u16,
     low: u64,
     high: u64,
+}
+
+/// Walks the data of the inode `ino`, whose block is `bytes`, once more: what is wrong with it was told in pass 1.
+pub(super) async fn walk_again(ctx: &Ctx, ino: u64, bytes: &[u8]) -> Walked {
+    let root = Root {
+        ino,
+        block: ino,
+        bytes,
+        offset: RawDinode::BODY_OFFSET,
+        room: ctx.room(0xd0, 16),
+        tree: Tree::Data,
+        last: ("i_last_eb_blk", 0),
+        dense: true,
+        sharing: false,
+    };
+    walk(ctx, &mut Findings::default(), &Allocators::default(), &root).await
 }
 
 /// Walks a tree to its leaves.

@@ -1,12 +1,11 @@
 //! The journals: their superblocks, features and sizes.
 
 use jbd2::{CompatFeatures, IncompatFeatures, JournalError, JournalSuperblock};
-use ocfs2_format::{BlockKind, DinodeFlags, RawDinode, Tree};
+use ocfs2_format::{BlockKind, DinodeFlags, RawDinode};
 
 use super::Code;
-use super::chains::Allocators;
 use super::ctx::{Ctx, view};
-use super::extents::{self, Root};
+use super::extents;
 use super::finding::{Finding, Findings};
 use crate::SystemFile;
 
@@ -67,18 +66,7 @@ async fn journal(ctx: &Ctx, out: &mut Findings, slot: u16) -> Option<Journal> {
         ));
         return None;
     }
-    let root = Root {
-        ino,
-        block: ino,
-        bytes: &bytes,
-        offset: RawDinode::BODY_OFFSET,
-        room: ctx.room(0xd0, 16),
-        tree: Tree::Data,
-        last: ("i_last_eb_blk", 0),
-        dense: true,
-        sharing: false,
-    };
-    let walked = extents::walk(ctx, &mut told, &Allocators::default(), &root).await;
+    let walked = extents::walk_again(ctx, ino, &bytes).await;
     let Some(first) = walked.extents.first().filter(|extent| extent.cpos == 0) else {
         out.push(invalid(ino, "it has no blocks".into()).values(
             "i_clusters",

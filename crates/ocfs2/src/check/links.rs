@@ -113,7 +113,7 @@ impl Links {
         self.tops(ctx, out).await;
         self.connect(ctx, out);
         self.orphans(ctx, out);
-        self.counts(ctx, out);
+        self.counts(out);
     }
 
     /// The root and `lost+found`.
@@ -214,7 +214,7 @@ impl Links {
         }
     }
 
-    fn counts(&self, ctx: &Ctx, out: &mut Findings) {
+    fn counts(&self, out: &mut Findings) {
         let table = Arc::clone(&self.table);
         for (index, state) in table.iter() {
             let names = self.names.get(index as usize).copied().unwrap_or(0);
@@ -241,6 +241,5 @@ impl Links {
                 out.push(finding.values("i_links_count", state.links.into(), names.into()));
             }
         }
-        let _ = ctx;
     }
 }

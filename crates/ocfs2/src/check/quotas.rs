@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use ocfs2_format::quota::{
     LocalQuotaEntry, LocalQuotaInfo, QuotaChunk, QuotaInfo, QuotaKind, QuotaLeaf, qtree_depth, qtree_refs,
 };
-use ocfs2_format::{BlockKind, BlockNum, Corrupt, Dinode, Extent, RawDinode, RoCompat, Tree};
+use ocfs2_format::{BlockKind, BlockNum, Corrupt, Dinode, Extent, RawDinode, RoCompat};
 use zerocopy::little_endian::U32;
 
 use super::Code;
-use super::chains::Allocators;
 use super::ctx::{Ctx, view, views};
-use super::extents::{self, Root};
+use super::extents;
 use super::finding::{Finding, Findings};
 use super::part::Usage;
 use crate::SystemFile;
@@ -98,18 +97,7 @@ impl<'a> File<'a> {
         let bytes = ctx.read(&mut told, ino, ino, BlockKind::Dinode).await?;
         let raw: &RawDinode =
             view(&bytes, 0).filter(|raw: &&RawDinode| raw.signature == Dinode::SIGNATURE)?;
-        let root = Root {
-            ino,
-            block: ino,
-            bytes: &bytes,
-            offset: RawDinode::BODY_OFFSET,
-            room: ctx.room(0xd0, 16),
-            tree: Tree::Data,
-            last: ("i_last_eb_blk", 0),
-            dense: true,
-            sharing: false,
-        };
-        let extents = extents::walk(ctx, &mut told, &Allocators::default(), &root).await.extents;
+        let extents = extents::walk_again(ctx, ino, &bytes).await.extents;
         let blocks = raw.size.get() / ctx.geometry().block_size.bytes();
         Some(Self { ctx, name, ino, extents, blocks })
     }
