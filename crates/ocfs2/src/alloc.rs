@@ -80,8 +80,10 @@ impl Allocators {
     #[must_use]
     pub fn new(volume: &Volume, slot: u16) -> Self {
         let max_slots = volume.superblock().max_slots;
-        let of_slot = |slot| [SystemFile::InodeAlloc(slot), SystemFile::ExtentAlloc(slot)];
-        let own = [SystemFile::LocalAlloc(slot), SystemFile::TruncateLog(slot)];
+        let of_slot = |slot| {
+            [SystemFile::InodeAlloc(slot), SystemFile::ExtentAlloc(slot), SystemFile::TruncateLog(slot)]
+        };
+        let own = [SystemFile::LocalAlloc(slot)];
         let files = ([SystemFile::GlobalBitmap, SystemFile::GlobalInodeAlloc].into_iter())
             .chain(own)
             .chain((0..max_slots).flat_map(of_slot))
@@ -114,6 +116,11 @@ impl Allocators {
     #[must_use]
     pub fn held(&self) -> u64 {
         self.state().held.clusters()
+    }
+
+    /// The allocator whose inode is `ino`.
+    pub(crate) fn allocator(&self, ino: BlockNum) -> Option<SystemFile> {
+        self.files.iter().find(|(_, of)| **of == ino).map(|(file, _)| *file)
     }
 
     /// The group of `allocator` to be asked first. A group that only this handle has is no hint for others.

@@ -229,6 +229,12 @@ pub enum Error {
         /// The slot.
         slot: u16,
     },
+    /// An operation came upon an allocator whose lock it does not hold. It is tried again with it.
+    #[error("allocator {ino} is not locked")]
+    Unlocked {
+        /// The allocator's inode.
+        ino: BlockNum,
+    },
     /// The system directory has no such file.
     #[error("the system directory has no {file}")]
     NoSystemFile {
@@ -343,16 +349,6 @@ pub enum Error {
         /// The node.
         node: Option<u32>,
     },
-    /// Clusters to be given back that are free already, or in a group that is not there.
-    #[error(
-        "the cluster bitmap (inode {bitmap}) does not have cluster {cluster} in use, which is to be freed"
-    )]
-    NotAllocated {
-        /// The allocator's inode.
-        bitmap: BlockNum,
-        /// The cluster.
-        cluster: u32,
-    },
 }
 
 impl From<BlockError> for Error {
@@ -401,7 +397,7 @@ impl Error {
             Self::NotBuilt { .. } => errno::EOPNOTSUPP,
             Self::ReadOnly { .. } => errno::EROFS,
             Self::Lock(LockError::Busy { .. }) => errno::EAGAIN,
-            Self::TruncateLogFull { .. } | Self::WindowReserved { .. } => errno::EBUSY,
+            Self::TruncateLogFull { .. } | Self::WindowReserved { .. } | Self::Unlocked { .. } => errno::EBUSY,
             _ => errno::EIO,
         }
     }

@@ -81,7 +81,8 @@ impl LockError {
 
 /// Where the filesystem gets its cluster locks.
 pub trait LockService: Debug + Send + Sync {
-    /// Takes the lock `name` at `level`. Many of one node may hold a lock at once where the levels allow it.
+    /// Takes the lock `name` at `level`. Many may hold a lock at once where the levels allow it; two of one node, too,
+    /// keep each other out where one of them is exclusive, and who waits longest is next.
     ///
     /// The future may be dropped: the lock is then not held by the caller.
     fn lock(&self, name: LockName, level: Level, how: How) -> IoFuture<'_, Result<Guard, LockError>>;

@@ -12,10 +12,12 @@ mod gate;
 mod give_back;
 mod journal;
 mod open;
+mod operation;
 mod recover;
 mod replay;
 mod setattr;
 mod slots;
+mod tend;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,8 +29,9 @@ pub use gate::NotWritable;
 pub use open::WriteOptions;
 pub use setattr::{SetAttr, SetTime};
 
-use crate::lock::{Guard, Level, LockName, LockService, Locks, Rank};
-use crate::{Error, Volume};
+use crate::alloc::Allocators;
+use crate::lock::{Guard, LockName, LockService};
+use crate::{Error, SystemFile, Volume};
 use journal::Journal;
 
 /// An OCFS2 volume open for reading and writing. Cloning is cheap: all clones are the same volume.
@@ -47,6 +50,7 @@ struct Inner {
     service: Arc<dyn LockService>,
     clock: Arc<dyn Clock>,
     journal: Journal,
+    alloc: Allocators,
     /// Whose turn it is to change metadata. Fair: the one who waits longest is next.
     turn: sync::Mutex<()>,
     slot: u16,
@@ -70,34 +74,13 @@ impl Writable {
     /// Writes what has to be written, when it has to: to be run beside everything else, once. Ends after
     /// [`Self::close`], when all that was begun is done.
     pub async fn drive(&self) {
-        self.inner.journal.drive().await;
+        self.inner.journal.drive(self.tend()).await;
     }
 
     /// Why nothing can be changed any more, if that is so.
     #[must_use]
     pub fn read_only(&self) -> Option<Arc<Error>> {
         self.inner.journal.refusal()
-    }
-
-    /// A set of cluster locks for one operation.
-    pub(crate) fn locks(&self) -> Locks<'_> {
-        Locks::new(&*self.inner.service)
-    }
-
-    /// Takes the lock of inode `ino`, and drops what is cached of it where it may be old.
-    pub(crate) async fn lock_inode(
-        &self,
-        locks: &mut Locks<'_>,
-        rank: Rank,
-        ino: BlockNum,
-        level: Level,
-    ) -> Result<(), Error> {
-        let held = locks.take(rank, self.meta_lock(ino), level).await?;
-        if held.needs_refresh() {
-            self.volume().forget(ino);
-            held.refreshed();
-        }
-        Ok(())
     }
 
     /// The name of the lock of inode `ino`. The volume's own files, and its root, have its generation in it.
@@ -118,6 +101,16 @@ impl Writable {
 
     pub(crate) fn journal(&self) -> &Journal {
         &self.inner.journal
+    }
+
+    /// Where clusters and blocks of metadata come from.
+    pub(crate) fn alloc(&self) -> &Allocators {
+        &self.inner.alloc
+    }
+
+    /// The inode of the system file `file`.
+    pub(crate) fn system_ino(&self, file: SystemFile) -> Result<BlockNum, Error> {
+        self.volume().system_file(file).ok_or(Error::NoSystemFile { file })
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -114,6 +114,7 @@ impl Allocators {
             Pool::Extent(_) => Pool::Extent(suballoc.slot),
         };
         let ino = self.file(pool.file())?;
+        handle.expect_locked(ino)?;
         let Suballoc { bit, .. } = suballoc;
         let group = suballoc.group_of(block).unwrap_or(BlockNum(0));
         let wrong = Error::NotItsBit { block, group, bit };

@@ -38,8 +38,9 @@ pub(super) struct Found {
 pub(super) type Usable<'u> = &'u (dyn Fn(&GroupDescriptor<'_>, Range<u32>) -> Vec<Range<u32>> + Sync);
 
 impl ChainAllocator {
-    /// Reads the allocator `ino`.
-    pub(super) async fn load(blocks: &impl Blocks, ino: BlockNum) -> Result<Self, Error> {
+    /// Reads the allocator `ino`, whose lock must be held.
+    pub(super) async fn load(blocks: &Handle<'_>, ino: BlockNum) -> Result<Self, Error> {
+        blocks.expect_locked(ino)?;
         let block = blocks.get(ino, ino, BlockKind::Dinode).await?;
         match Dinode::parse(blocks.volume(), ino, block.bytes())? {
             (dinode, Body::Chains(list)) if dinode.flags.contains(DinodeFlags::BITMAP) => Ok(Self {

@@ -111,7 +111,7 @@ impl Allocators {
     }
 
     /// Clears bits of the cluster bitmap, and holds nothing: for clusters that nothing was ever written to.
-    pub(super) async fn clear_global(&self, handle: &mut Handle<'_>, run: ClusterRun) -> Result<(), Error> {
+    pub(crate) async fn clear_global(&self, handle: &mut Handle<'_>, run: ClusterRun) -> Result<(), Error> {
         let geometry = handle.volume().geometry;
         let ino = self.file(SystemFile::GlobalBitmap)?;
         let mut bitmap = ChainAllocator::load(handle, ino).await?;

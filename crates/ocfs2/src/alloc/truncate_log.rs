@@ -9,6 +9,9 @@ use super::{Allocators, ClusterRun};
 use crate::txn::{Blocks, Handle};
 use crate::{Error, SystemFile};
 
+/// Records that are given back in one change.
+const RECORDS_AT_ONCE: usize = 32;
+
 /// What flushing one record did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRecord {
@@ -24,7 +27,11 @@ impl Allocators {
     /// # Errors
     /// As reading does.
     pub async fn log_used(&self, blocks: &impl Blocks) -> Result<(u16, u16), Error> {
-        let ino: BlockNum = self.file(SystemFile::TruncateLog(self.slot))?;
+        self.log_of(blocks, self.slot).await
+    }
+
+    async fn log_of(&self, blocks: &impl Blocks, slot: u16) -> Result<(u16, u16), Error> {
+        let ino: BlockNum = self.file(SystemFile::TruncateLog(slot))?;
         let block = blocks.get(ino, ino, BlockKind::Dinode).await?;
         match Dinode::parse(blocks.volume(), ino, block.bytes())? {
             (_, Body::TruncateLog(log)) => Ok((u16::try_from(log.used()).unwrap_or(u16::MAX), log.capacity)),
@@ -60,14 +67,34 @@ impl Allocators {
         Ok(())
     }
 
+    /// Takes many records off the truncate log of `slot`, the own one or that of a node that is no more, and gives
+    /// their clusters back to the cluster bitmap. Gives how many are left. The clusters are held until all of it is
+    /// home; the caller holds the bitmap's lock.
+    ///
+    /// # Errors
+    /// As [`Self::flush_record`].
+    pub(crate) async fn flush_records(&self, handle: &mut Handle<'_>, slot: u16) -> Result<u16, Error> {
+        for _ in 0..RECORDS_AT_ONCE {
+            match self.flush_record_of(handle, slot).await? {
+                Some(LogRecord { left, .. }) if left > 0 => {}
+                _ => return Ok(0),
+            }
+        }
+        Ok(self.log_of(handle, slot).await?.0)
+    }
+
     /// Takes the last record off the truncate log and gives its clusters back to the cluster bitmap; `None` when the
-    /// log is empty. One record a transaction, after everything before is home; the caller holds the bitmap's lock.
+    /// log is empty. The clusters are held until all of it is home; the caller holds the bitmap's lock.
     ///
     /// # Errors
     /// [`Error::Bits`] when the clusters are free already. Others as reading does.
     pub async fn flush_record(&self, handle: &mut Handle<'_>) -> Result<Option<LogRecord>, Error> {
-        let ino = self.file(SystemFile::TruncateLog(self.slot))?;
-        let (used, _) = self.log_used(handle).await?;
+        self.flush_record_of(handle, self.slot).await
+    }
+
+    async fn flush_record_of(&self, handle: &mut Handle<'_>, slot: u16) -> Result<Option<LogRecord>, Error> {
+        let ino = self.file(SystemFile::TruncateLog(slot))?;
+        let (used, _) = self.log_of(handle, slot).await?;
         let Some(left) = used.checked_sub(1) else { return Ok(None) };
         let (_, body) = RawDinode::mut_from(ino, handle.edit(ino, ino, BlockKind::Dinode).await?)?;
         let (log, records) = RawTruncateLog::mut_from(ino, body)?;

@@ -159,6 +159,11 @@ impl<'s> Locks<'s> {
         Some(self.held.remove(place).guard)
     }
 
+    /// Unlocks what is of `rank` or comes after it.
+    pub fn release_from(&mut self, rank: Rank) {
+        self.held.retain(|entry| entry.rank.is_none_or(|held| held < rank));
+    }
+
     fn keep(&mut self, entry: Entry) -> &dyn Held {
         let place = self.held.len();
         self.held.push(entry);
@@ -200,7 +205,8 @@ mod tests {
     /// Takes the locks one after the other.
     fn take(order: &[(Rank, LockName)]) {
         run(async {
-            let mut locks = Locks::new(&LocalLocks);
+            let service = LocalLocks::default();
+            let mut locks = Locks::new(&service);
             for (rank, name) in order {
                 locks.take(*rank, *name, Level::Exclusive).await.unwrap();
             }

@@ -7,13 +7,15 @@ use tokio::sync::MutexGuard;
 use zerocopy::FromBytes;
 
 use super::Writable;
-use super::journal::{Reservation, Tid};
+use super::journal::Tid;
+use super::operation::Wanted;
+use crate::alloc::Allocators;
 use crate::lock::Locks;
 use crate::txn::{Blocks, Handle};
 use crate::{Error, Inode};
 
-/// The exclusive right to change the volume's metadata, from [`Writable::begin`] to [`Self::publish`]. Dropped before
-/// that, it leaves everything as it was.
+/// The exclusive right to change the volume's metadata, from [`Operation::begin`](super::operation::Operation::begin)
+/// to [`Self::end`]. Dropped before that, it leaves everything as it was.
 ///
 /// While it lives, no cluster lock can be taken: it holds on to the operation's set of them. Neither may the mount's
 /// kernel side be called, nor anything be waited for but the volume's own device.
@@ -21,30 +23,34 @@ use crate::{Error, Inode};
 pub(crate) struct Change<'c> {
     handle: Handle<'c>,
     fs: &'c Writable,
-    reservation: Reservation<'c>,
+    wanted: &'c mut Wanted,
     _turn: MutexGuard<'c, ()>,
     _locks: PhantomData<&'c Locks<'c>>,
 }
 
-impl Writable {
-    /// Begins a change of at most `credits` blocks, under `locks`, which are all that it needs. Waits while the log is
-    /// full, and then for its turn: one operation changes at a time, in the order in which they came.
-    pub(crate) async fn begin<'c>(
-        &'c self,
-        _locks: &'c Locks<'_>,
-        credits: u32,
-    ) -> Result<Change<'c>, Error> {
-        let reservation = self.journal().reserve(credits).await?;
-        let turn = self.turn().lock().await;
-        let handle = Handle::new(self.volume().meta());
-        Ok(Change { handle, fs: self, reservation, _turn: turn, _locks: PhantomData })
-    }
-}
-
 impl<'c> Change<'c> {
+    pub(super) fn new(
+        fs: &'c Writable,
+        handle: Handle<'c>,
+        wanted: &'c mut Wanted,
+        turn: MutexGuard<'c, ()>,
+    ) -> Self {
+        Self { handle, fs, wanted, _turn: turn, _locks: PhantomData }
+    }
+
+    /// The volume that is changed.
+    pub(crate) fn fs(&self) -> &'c Writable {
+        self.fs
+    }
+
     /// The blocks, to be read as they will be, and to be changed.
     pub(crate) fn blocks(&mut self) -> &mut Handle<'c> {
         &mut self.handle
+    }
+
+    /// The same, and where clusters and blocks come from.
+    pub(crate) fn blocks_and_space(&mut self) -> (&mut Handle<'c>, &'c Allocators) {
+        (&mut self.handle, self.fs.alloc())
     }
 
     /// The inode `ino` as it will be.
@@ -68,13 +74,33 @@ impl<'c> Change<'c> {
         Ok(RawDinode::mut_from_prefix(bytes).expect("a block that was parsed as a dinode"))
     }
 
-    /// Ends the change: from now on everybody sees it, and a commit of the transaction it went to makes it last.
+    /// Ends the change. When its steps were `done`, from now on everybody sees it, and a commit of the transaction it
+    /// went to makes it last. Where they want of a lock, or of room that can be made, nothing has happened and it is
+    /// to be tried again, with another [`begin`](super::operation::Operation::begin): `None`.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`] when the journal has been aborted meanwhile, or when more blocks were changed than reserved:
-    /// nothing has changed then.
-    pub(crate) fn publish(self) -> Result<Tid, Error> {
-        let Self { handle, fs, reservation, .. } = self;
-        fs.journal().publish(reservation, fs.volume().meta(), handle.seal())
+    /// What the steps failed with; [`Error::ReadOnly`] when the journal has been aborted meanwhile;
+    /// [`Error::JournalRefused`] when more blocks were changed than a journal of this size takes at once. Nothing has
+    /// changed then.
+    pub(crate) async fn end<T>(self, done: Result<T, Error>) -> Result<Option<T>, Error> {
+        match done {
+            Ok(done) => {
+                self.wanted.succeeded();
+                self.publish().await.map(|_| Some(done))
+            }
+            Err(error) => self.wanted.note(error, self.fs).await.map(|()| None),
+        }
+    }
+
+    /// Hands the blocks to the journal. The room in the log is asked for only now that it is known how much is needed:
+    /// others wait for their turn meanwhile, and the journal's own work waits for nobody.
+    async fn publish(self) -> Result<Tid, Error> {
+        let Self { handle, fs, .. } = self;
+        let credits = u32::try_from(handle.credits()).unwrap_or(u32::MAX);
+        let reservation = fs.journal().reserve(credits).await?;
+        let sealed = handle.seal();
+        let tid = fs.journal().publish(reservation, fs.volume().meta(), &sealed)?;
+        fs.alloc().published(&sealed, tid.0);
+        Ok(tid)
     }
 }

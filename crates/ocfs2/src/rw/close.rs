@@ -24,17 +24,21 @@ impl Writable {
     }
 
     async fn try_close(&self) -> Result<(), Error> {
+        // What this slot holds on to goes back first. Where that fails, it is still the next one's to do.
+        let mut op = self.operation();
+        op.close_window().await?;
+        op.empty_truncate_log(self.slot()).await?;
+        drop(op);
         // Nobody begins another change; who is at it ends first.
         let turn = self.turn().lock().await;
         self.journal().refuse_new();
         drop(turn);
         self.journal().flush_all().await?;
-        let mut locks = self.locks();
-        locks.take(Rank::Superblock, LockName::superblock(), Level::Exclusive).await?;
+        let mut op = self.operation();
+        op.lock(Rank::Superblock, LockName::superblock(), Level::Exclusive).await?;
         self.volume().write_slot(self.slot(), None).await?;
-        drop(locks);
-        let file = SystemFile::Journal(self.slot());
-        let ino = self.volume().system_file(file).ok_or(Error::NoSystemFile { file })?;
+        drop(op);
+        let ino = self.system_ino(SystemFile::Journal(self.slot()))?;
         self.volume().forget(ino);
         let inode = self.volume().inode(ino).await?;
         let state = inode.dinode().journal().ok_or(Error::NotJournal { ino })?;

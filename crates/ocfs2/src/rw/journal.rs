@@ -116,7 +116,7 @@ impl Journal {
         &self,
         mut reservation: Reservation<'_>,
         meta: &Meta,
-        sealed: Sealed,
+        sealed: &Sealed,
     ) -> Result<Tid, Error> {
         let images = meta.images(sealed.blocks());
         let mut state = self.state();
@@ -166,6 +166,11 @@ impl Journal {
         let tid = self.state().engine.checkpoint_all();
         self.work.notify_one();
         self.hear(&mut news, |news| news.passed >= tid).await
+    }
+
+    /// The newest transaction that is at home, and behind the log's tail.
+    pub(super) fn passed(&self) -> Tid {
+        self.state().engine.passed()
     }
 
     /// Lets nothing be changed any more, because of `error`. What has been published is still committed.

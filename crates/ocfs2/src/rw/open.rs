@@ -10,6 +10,7 @@ use super::journal::Journal;
 use super::recover::{self, Dead};
 use super::{Clock, Inner, Writable, gate, slots};
 use crate::lock::{Guard, Level, LockName, LockService, Locks, Rank};
+use crate::alloc::Allocators;
 use crate::system::SystemFile;
 use crate::{Error, NotWritable, OpenError, OpenOptions, Volume};
 
@@ -56,6 +57,7 @@ impl Writable {
         let inode = volume.system_inode(SystemFile::Journal(slot.number)).await?;
         let journal = Journal::open(&volume, &inode, options.commit_every, Arc::clone(&clock)).await;
         let inner = Inner {
+            alloc: Allocators::new(&volume, slot.number),
             journal: journal.map_err(recover::journal_of(slot.number))?,
             volume,
             service,
@@ -65,16 +67,16 @@ impl Writable {
             alive: Mutex::new(slot.alive),
         };
         let fs = Self { inner: Arc::new(inner) };
-        let second = fs.second_stage(&mut locks, &slot.dead);
-        fs.journal().drive_while(second).await?;
+        fs.journal().drive_while(fs.second_stage(locks, &slot.dead)).await?;
         Ok(fs)
     }
 
     /// What of the recovery needs a journal of one's own.
-    async fn second_stage(&self, locks: &mut Locks<'_>, dead: &[Dead]) -> Result<(), Error> {
-        self.empty_window(locks, self.slot()).await?;
-        self.empty_truncate_log(locks, self.slot()).await?;
-        self.finish_recovery(locks, dead).await
+    async fn second_stage(&self, locks: Locks<'_>, dead: &[Dead]) -> Result<(), Error> {
+        let mut op = self.operation_under(locks);
+        op.empty_window(self.slot()).await?;
+        op.empty_truncate_log(self.slot()).await?;
+        self.finish_recovery(&mut op, dead).await
     }
 }
 

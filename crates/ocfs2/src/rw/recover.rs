@@ -2,6 +2,7 @@
 
 use ocfs2_format::JournalState;
 
+use super::operation::Operation;
 use super::{Writable, slots};
 use crate::lock::{Level, Locks};
 use crate::{Error, JournalError, OpenError, SystemFile, Volume};
@@ -58,19 +59,18 @@ impl Writable {
     /// A slot's journal stays marked dirty until all that was given back is at home. So when this is cut short, the
     /// next who opens the volume does it again: the log is empty then, and what has been given back is given back.
     /// (The kernel clears window and log first and gives back later: what it has not got to is lost until fsck.)
-    pub(super) async fn finish_recovery(&self, locks: &mut Locks<'_>, dead: &[Dead]) -> Result<(), Error> {
+    pub(super) async fn finish_recovery(&self, op: &mut Operation<'_>, dead: &[Dead]) -> Result<(), Error> {
         if dead.is_empty() {
             return Ok(());
         }
         for Dead { slot, .. } in dead {
-            self.empty_window(locks, *slot).await?;
-            self.empty_truncate_log(locks, *slot).await?;
+            op.empty_window(*slot).await?;
+            op.empty_truncate_log(*slot).await?;
         }
         self.journal().flush_all().await?;
         for Dead { slot, state, replayed } in dead {
             if replayed.is_some() {
-                let file = SystemFile::Journal(*slot);
-                let ino = self.volume().system_file(file).ok_or(Error::NoSystemFile { file })?;
+                let ino = self.system_ino(SystemFile::Journal(*slot))?;
                 self.volume().write_journal_state(ino, after_replay(*state, false)).await?;
             }
             self.volume().write_slot(*slot, None).await?;

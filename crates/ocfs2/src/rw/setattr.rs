@@ -4,6 +4,7 @@ use ocfs2_format::{BlockNum, FileType, RawDinode, Timestamp};
 use zerocopy::little_endian::{U16, U32, U64};
 
 use super::Writable;
+use super::change::Change;
 use crate::lock::{Level, Rank};
 use crate::{Error, Inode};
 
@@ -105,8 +106,8 @@ impl Writable {
     }
 
     async fn try_setattr(&self, ino: BlockNum, set: &SetAttr) -> Result<Inode, Error> {
-        let mut locks = self.locks();
-        self.lock_inode(&mut locks, Rank::Child, ino, Level::Exclusive).await?;
+        let mut op = self.operation();
+        op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
         let inode = self.volume().inode(ino).await?;
         set.check(&inode)?;
         if set.perm.is_some_and(|perm| (perm ^ inode.attr().perm) & 0o777 != 0) {
@@ -116,12 +117,14 @@ impl Writable {
                 Err(error) => return Err(error),
             }
         }
-        let mut change = self.begin(&locks, 1).await?;
         let now = self.clock().now();
-        set.apply(&inode, now, change.dinode(ino).await?);
-        let inode = change.inode(ino).await?;
-        change.publish()?;
-        Ok(inode)
+        loop {
+            let mut change = op.begin().await?;
+            let done = apply(&mut change, ino, set, now).await;
+            if let Some(inode) = change.end(done).await? {
+                return Ok(inode);
+            }
+        }
     }
 
     /// Waits until all that was changed of inode `ino`, and its data that was written, is on stable storage.
@@ -146,4 +149,10 @@ impl Writable {
             false => self.volume().flush_device().await,
         }
     }
+}
+
+async fn apply(change: &mut Change<'_>, ino: BlockNum, set: &SetAttr, now: Timestamp) -> Result<Inode, Error> {
+    let inode = change.inode(ino).await?;
+    set.apply(&inode, now, change.dinode(ino).await?);
+    change.inode(ino).await
 }

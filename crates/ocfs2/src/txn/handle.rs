@@ -1,6 +1,6 @@
 //! A handle: the blocks that one operation changes, until they are published together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ocfs2_format::BlockNum;
@@ -25,6 +25,8 @@ pub struct Handle<'m> {
     freed: Vec<ClusterRun>,
     /// Allocator to the group that last gave something: a hint, good only once this is published.
     hints: BTreeMap<BlockNum, BlockNum>,
+    /// The allocators that may be used; `None` = all of them.
+    locked: Option<BTreeSet<BlockNum>>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,7 +102,18 @@ impl Blocks for Handle<'_> {
 impl<'m> Handle<'m> {
     /// Begins with nothing changed.
     pub(crate) fn new(meta: &'m Meta) -> Self {
-        Self { meta, changed: BTreeMap::new(), freed: Vec::new(), hints: BTreeMap::new() }
+        Self { meta, changed: BTreeMap::new(), freed: Vec::new(), hints: BTreeMap::new(), locked: None }
+    }
+
+    /// The same, with only the allocators `locked` to be used.
+    pub(crate) fn guarded(meta: &'m Meta, locked: BTreeSet<BlockNum>) -> Self {
+        Self { locked: Some(locked), ..Self::new(meta) }
+    }
+
+    /// Fails when the allocator `ino` may not be used.
+    pub(crate) fn expect_locked(&self, ino: BlockNum) -> Result<(), Error> {
+        let locked = self.locked.as_ref().is_none_or(|locked| locked.contains(&ino));
+        if locked { Ok(()) } else { Err(Error::Unlocked { ino }) }
     }
 
     /// The bytes of block `blkno` of inode `owner`, verified as `kind`, to be changed. The caller parses what it

@@ -97,7 +97,7 @@ impl Clock for TestClock {
 /// `device` opened for writing, alone.
 pub(crate) async fn open_for_writing(device: Arc<dyn BlockDevice>) -> Result<Writable, OpenError> {
     let clock = Arc::new(TestClock::default());
-    Writable::open(device, WriteOptions::default(), Arc::new(LocalLocks), clock).await
+    Writable::open(device, WriteOptions::default(), Arc::new(LocalLocks::default()), clock).await
 }
 
 /// Opens `device` for writing, does `work` on it, and closes it: what came of the work and of the closing.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use block::{BlockDevice, Buf, Bufs, Durability};
-use futures_util::future::{FutureExt, OptionFuture};
+use futures_util::future::{Either, FutureExt, OptionFuture, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jbd2::{IoId, Output, Place};
 use ocfs2_format::BlockNum;
@@ -13,12 +13,18 @@ use super::Journal;
 use crate::Error;
 
 impl Journal {
-    /// Does the journal's I/O until the volume is closed and all is done.
-    pub(in crate::rw) async fn drive(&self) {
+    /// Does the journal's I/O until the volume is closed and all is done, and `beside` until it is closed.
+    pub(in crate::rw) async fn drive(&self, beside: impl Future<Output = ()>) {
         let mut news = self.news.subscribe();
-        // The sender lives as long as `self`.
-        let ended = news.wait_for(|news| news.ended).map(drop);
-        self.drive_while(ended).await;
+        let both = async {
+            // The sender lives as long as `self`.
+            let ended = news.wait_for(|news| news.ended).map(drop);
+            let (ended, beside) = (std::pin::pin!(ended), std::pin::pin!(beside));
+            if let Either::Right(((), ended)) = select(ended, beside).await {
+                ended.await;
+            }
+        };
+        self.drive_while(both).await;
     }
 
     /// Does the journal's I/O while `work` is on its way, and then until all that is begun is done.
@@ -59,12 +65,12 @@ impl Journal {
     fn carry_out(&self, output: Output) -> Option<impl Future<Output = (IoId, Result<(), Error>)> + '_> {
         match output {
             Output::Write { id, place, blocks, durable } => {
-                Some(futures_util::future::Either::Left(async move {
+                Some(Either::Left(async move {
                     (id, self.write(place, blocks, durable).await)
                 }))
             }
             Output::Flush { id } => {
-                Some(futures_util::future::Either::Right(
+                Some(Either::Right(
                     async move { (id, self.volume.flush_device().await) },
                 ))
             }
