@@ -397,7 +397,9 @@ impl Error {
             Self::NotBuilt { .. } => errno::EOPNOTSUPP,
             Self::ReadOnly { .. } => errno::EROFS,
             Self::Lock(LockError::Busy { .. }) => errno::EAGAIN,
-            Self::TruncateLogFull { .. } | Self::WindowReserved { .. } | Self::Unlocked { .. } => errno::EBUSY,
+            Self::TruncateLogFull { .. } | Self::WindowReserved { .. } | Self::Unlocked { .. } => {
+                errno::EBUSY
+            }
             _ => errno::EIO,
         }
     }

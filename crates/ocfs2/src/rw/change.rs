@@ -7,7 +7,6 @@ use tokio::sync::MutexGuard;
 use zerocopy::FromBytes;
 
 use super::Writable;
-use super::journal::Tid;
 use super::operation::Wanted;
 use crate::alloc::Allocators;
 use crate::lock::Locks;
@@ -86,7 +85,7 @@ impl<'c> Change<'c> {
         match done {
             Ok(done) => {
                 self.wanted.succeeded();
-                self.publish().await.map(|_| Some(done))
+                self.publish().await.map(|()| Some(done))
             }
             Err(error) => self.wanted.note(error, self.fs).await.map(|()| None),
         }
@@ -94,13 +93,16 @@ impl<'c> Change<'c> {
 
     /// Hands the blocks to the journal. The room in the log is asked for only now that it is known how much is needed:
     /// others wait for their turn meanwhile, and the journal's own work waits for nobody.
-    async fn publish(self) -> Result<Tid, Error> {
+    async fn publish(self) -> Result<(), Error> {
         let Self { handle, fs, .. } = self;
         let credits = u32::try_from(handle.credits()).unwrap_or(u32::MAX);
+        if credits == 0 {
+            return Ok(());
+        }
         let reservation = fs.journal().reserve(credits).await?;
         let sealed = handle.seal();
         let tid = fs.journal().publish(reservation, fs.volume().meta(), &sealed)?;
         fs.alloc().published(&sealed, tid.0);
-        Ok(tid)
+        Ok(())
     }
 }

@@ -48,6 +48,9 @@ impl Operation<'_> {
         loop {
             let mut change = self.begin().await?;
             let (blocks, alloc) = change.blocks_and_space();
+            if alloc.window(blocks).await?.run.clusters == 0 {
+                return Ok(());
+            }
             let closed = alloc.close_window(blocks).await;
             if change.end(closed).await?.is_some() {
                 return Ok(());

@@ -9,8 +9,8 @@ use tokio::sync;
 use super::journal::Journal;
 use super::recover::{self, Dead};
 use super::{Clock, Inner, Writable, gate, slots};
-use crate::lock::{Guard, Level, LockName, LockService, Locks, Rank};
 use crate::alloc::Allocators;
+use crate::lock::{Guard, Level, LockName, LockService, Locks, Rank};
 use crate::system::SystemFile;
 use crate::{Error, NotWritable, OpenError, OpenOptions, Volume};
 

@@ -151,7 +151,12 @@ impl Writable {
     }
 }
 
-async fn apply(change: &mut Change<'_>, ino: BlockNum, set: &SetAttr, now: Timestamp) -> Result<Inode, Error> {
+async fn apply(
+    change: &mut Change<'_>,
+    ino: BlockNum,
+    set: &SetAttr,
+    now: Timestamp,
+) -> Result<Inode, Error> {
     let inode = change.inode(ino).await?;
     set.apply(&inode, now, change.dinode(ino).await?);
     change.inode(ino).await

@@ -65,14 +65,10 @@ impl Journal {
     fn carry_out(&self, output: Output) -> Option<impl Future<Output = (IoId, Result<(), Error>)> + '_> {
         match output {
             Output::Write { id, place, blocks, durable } => {
-                Some(Either::Left(async move {
-                    (id, self.write(place, blocks, durable).await)
-                }))
+                Some(Either::Left(async move { (id, self.write(place, blocks, durable).await) }))
             }
             Output::Flush { id } => {
-                Some(Either::Right(
-                    async move { (id, self.volume.flush_device().await) },
-                ))
+                Some(Either::Right(async move { (id, self.volume.flush_device().await) }))
             }
             Output::Committed(tid) => {
                 self.state().changed.retain(|_, last| *last > tid);
