@@ -6,11 +6,10 @@ use block::Buf;
 use iscsi::pdu::{PduError, TaskFunction};
 use iscsi::{Command, DataFault, LoginInfo, Response, TargetEvent, TargetTask};
 use scsi::{AdditionalSense, Lun, Opcode, Sense, SenseKey, Status};
-use tokio::sync::Notify;
 
-use super::{Connection, Ended, Running, Shipped, Stop, WRITES_HIGH, Waiting, io};
+use super::{Connection, Ended, Ready, Shipped, Stop, WRITES_HIGH, Waiting, io};
 use crate::task_set::Place;
-use crate::unit::{Admitted, DataIn, Expected, Reply, Started, Unit};
+use crate::unit::{Admitted, DataIn, Expected, Reply, Unit};
 
 /// An event that borrows nothing.
 pub(super) enum Told {
@@ -74,7 +73,7 @@ impl<'u> Connection<'u> {
             Ok(admitted) => {
                 let turn = unit.enter(command.attribute);
                 if admitted.data_out() == 0 {
-                    self.start(task, place, admitted, Buf::zeroed(0), turn);
+                    self.start(Ready { task, place, admitted, data: Buf::zeroed(0), turn });
                 } else {
                     self.await_data(task, place, admitted, turn);
                 }
@@ -141,14 +140,16 @@ impl<'u> Connection<'u> {
     fn write_ready(&mut self, task: TargetTask) {
         let Some(waiting) = self.forget(task) else { return };
         let place = self.place(waiting.unit.lun()).unwrap_or(0);
-        self.start(task, place, waiting.admitted, waiting.data, waiting.turn);
+        let Waiting { admitted, data, turn, .. } = waiting;
+        self.start(Ready { task, place, admitted, data, turn });
     }
 
     /// The data of a write came wrong: it ends without a byte of it on the medium.
     fn bad_data(&mut self, task: TargetTask, fault: DataFault, error: &PduError) {
         tracing::warn!(peer = %self.peer, %error, "the data of a command is wrong");
-        if self.running.iter().any(|running| running.task == task) {
-            // It runs, since it has no use for data: it ends as it ends.
+        let runs = self.running.iter().any(|running| running.task == task);
+        if runs || self.held.iter().any(|held| held.task == task) {
+            // It runs, or will, since it has no use for data: it ends as it ends.
             return;
         }
         let unit = self.forget(task).map(|waiting| waiting.unit);
@@ -168,79 +169,15 @@ impl<'u> Connection<'u> {
         Some(waiting)
     }
 
-    fn start(&mut self, task: TargetTask, place: usize, admitted: Admitted, data: Buf, turn: Place<'u>) {
-        if !turn.has_turn() {
-            return self.park(task, place, admitted, data, turn);
-        }
-        let unit = self.units[place].unit;
-        let (reading, writing) = (admitted.data_in(), data.len());
-        let epoch = admitted.epoch();
-        match unit.start(self.id, admitted, data) {
-            Started::Done(reply) => self.respond_in(task, unit, reply, epoch),
-            Started::Later(future) => {
-                let number = self.run_later(task, place, reading, writing, None);
-                let lun = place;
-                self.jobs.push(Box::pin(async move {
-                    let reply = future.await;
-                    drop(turn);
-                    Ended::Command { number, task, reply, reading, writing, lun, epoch }
-                }));
-                return;
-            }
-        }
-        if !self.unsolicited.is_empty() {
-            self.solicit();
-        }
-    }
-
-    /// Keeps a command until its turn comes: ORDERED ones are around. It may be cancelled until then.
-    ///
-    /// What it reads does not count yet: were nothing more taken in because of it, the data of the command that it
-    /// waits for might never come.
-    fn park(&mut self, task: TargetTask, place: usize, admitted: Admitted, data: Buf, turn: Place<'u>) {
-        let (unit, session) = (self.units[place].unit, self.id);
-        let (lun, reading, writing, epoch) = (place, 0, data.len(), admitted.epoch());
-        let cancel = Arc::new(Notify::new());
-        let number = self.run_later(task, place, reading, writing, Some(Arc::clone(&cancel)));
-        self.jobs.push(Box::pin(async move {
-            let cancelled = tokio::select! {
-                biased;
-                () = cancel.notified() => true,
-                () = turn.turn() => false,
-            };
-            let reply = if cancelled {
-                Reply::aborted()
-            } else {
-                match unit.start(session, admitted, data) {
-                    Started::Done(reply) => reply,
-                    Started::Later(future) => future.await,
-                }
-            };
-            drop(turn);
-            Ended::Command { number, task, reply, reading, writing, lun, epoch }
-        }));
-    }
-
-    /// Enters a command into those under way; its number among them.
-    fn run_later(
-        &mut self,
-        task: TargetTask,
-        place: usize,
-        reading: usize,
-        writing: usize,
-        cancel: Option<Arc<Notify>>,
-    ) -> u64 {
-        self.next_number += 1;
-        self.running.push(Running { number: self.next_number, task, place, cancel });
-        self.reading += reading;
-        self.writing += writing;
-        self.next_number
-    }
-
     /// Something that waited for the disk is done.
-    pub(super) fn end_job(&mut self, ended: Ended) {
+    pub(super) fn end_job(&mut self, ended: Ended<'u>) {
         match ended {
             Ended::Managed { itt, close } => self.managed(itt, close),
+            Ended::Turn { number, ready } => {
+                self.writing -= ready.data.len();
+                self.running.retain(|running| running.number != number);
+                self.start(ready);
+            }
             Ended::Command { number, task, reply, reading, writing, lun, epoch } => {
                 self.reading -= reading;
                 self.writing -= writing;
@@ -254,7 +191,7 @@ impl<'u> Connection<'u> {
     }
 
     /// Answers, unless the unit was reset since the command came: then it counts as aborted.
-    fn respond_in(&mut self, task: TargetTask, unit: &Unit, reply: Reply, epoch: u64) {
+    pub(super) fn respond_in(&mut self, task: TargetTask, unit: &Unit, reply: Reply, epoch: u64) {
         // The tasks of whoever reset the unit are void already, and this says nothing to them.
         let reply = if unit.epoch() == epoch { reply } else { Reply::aborted() };
         self.respond(task, Some(unit), reply);

@@ -20,13 +20,13 @@ use super::{Ended, Job, RECEIVE, RECEIVE_LOGIN, Shipped};
 const SLICES: usize = 128;
 
 /// What ended a wait.
-pub(super) enum Wake {
+pub(super) enum Wake<'u> {
     /// Bytes arrived.
     Received,
     /// Something was sent, and there may be room again.
     Sent,
     /// A job is done.
-    Job(Ended),
+    Job(Ended<'u>),
     /// It is time.
     Time(Instant),
     /// The other side has closed.
@@ -94,13 +94,13 @@ impl Wire {
     }
 
     /// Sends what waits, and waits for whichever comes first.
-    pub(super) async fn wait(
+    pub(super) async fn wait<'u>(
         &mut self,
         engine: &mut Target<Shipped>,
-        jobs: &mut FuturesUnordered<Job<'_>>,
+        jobs: &mut FuturesUnordered<Job<'u>>,
         hungry: bool,
         mut end: Pin<&mut Notified<'_>>,
-    ) -> Wake {
+    ) -> Wake<'u> {
         let wake = poll_fn(|cx| {
             if !engine.transmit().is_empty()
                 && let Poll::Ready(result) = self.poll_send(cx, engine)

@@ -74,11 +74,13 @@ impl Connection<'_> {
         let waiting = self.waiting.iter().flatten().filter(|waiting| waiting.unit.lun() == lun);
         let running =
             self.running.iter().filter(|running| running.place == place).map(|running| running.task);
-        waiting.map(|waiting| waiting.task).chain(running).collect()
+        let held = self.held.iter().filter(|held| held.place == place).map(|held| held.task);
+        waiting.map(|waiting| waiting.task).chain(held).chain(running).collect()
     }
 
-    /// Ends commands without an answer to them; those that wait for data at once.
+    /// Ends commands without an answer to them; those that wait for data or for room at once.
     fn void(&mut self, victims: &[TargetTask]) -> BTreeSet<u64> {
+        self.held.retain(|held| !victims.contains(&held.task));
         for task in victims {
             self.forget(*task);
             self.engine.abort(*task);

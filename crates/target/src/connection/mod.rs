@@ -8,6 +8,7 @@ mod command;
 mod io;
 mod login;
 mod manage;
+mod start;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
@@ -41,7 +42,8 @@ const ANSWERS_SOON: usize = 12;
 const BYTES_SOON: usize = 512 << 10;
 /// Nothing more is taken in while so many bytes wait to be sent.
 const SEND_HIGH: usize = 4 << 20;
-/// Nothing more is taken in while reads of so many bytes wait for the disk.
+/// No more is read while reads of so many bytes wait for the disk. Their commands are held, no more of them than the
+/// window and the engine's limit for immediate ones let in; everything else goes on, pings and task management too.
 const READS_HIGH: usize = 16 << 20;
 /// No more data is called for while writes of so many bytes are under way.
 const WRITES_HIGH: usize = 16 << 20;
@@ -72,11 +74,21 @@ struct Waiting<'u> {
     solicited: bool,
 }
 
-/// Something that waits for the disk.
-type Job<'u> = Pin<Box<dyn Future<Output = Ended> + Send + 'u>>;
+/// A command whose data is here.
+struct Ready<'u> {
+    task: TargetTask,
+    /// Which of the units.
+    place: usize,
+    admitted: Admitted,
+    data: Buf,
+    turn: Place<'u>,
+}
+
+/// Something that waits for the disk, or for its turn.
+type Job<'u> = Pin<Box<dyn Future<Output = Ended<'u>> + Send + 'u>>;
 
 /// How it ended.
-enum Ended {
+enum Ended<'u> {
     Command {
         number: u64,
         task: TargetTask,
@@ -85,6 +97,11 @@ enum Ended {
         writing: usize,
         lun: usize,
         epoch: u64,
+    },
+    /// The command has not run yet; now it may.
+    Turn {
+        number: u64,
+        ready: Ready<'u>,
     },
     Managed {
         itt: u32,
@@ -133,6 +150,8 @@ struct Connection<'u> {
     waiting: Vec<Option<Waiting<'u>>>,
     /// Writes whose data is not called for yet.
     unsolicited: VecDeque<TargetTask>,
+    /// Reads whose turn has come and that wait for room.
+    held: VecDeque<Ready<'u>>,
     jobs: FuturesUnordered<Job<'u>>,
     /// Commands in `jobs`, for task management.
     running: Vec<Running>,
@@ -174,6 +193,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: String, shared: &Shared, seed
         units: Vec::new(),
         waiting: Vec::new(),
         unsolicited: VecDeque::new(),
+        held: VecDeque::new(),
         jobs: FuturesUnordered::new(),
         running: Vec::new(),
         managing: Vec::new(),
@@ -195,6 +215,7 @@ impl<'u> Connection<'u> {
             if self.closing {
                 return Ok(());
             }
+            self.start_held();
             wire.wake_by(self.engine.poll_timeout());
             let hungry = self.is_hungry();
             match wire.wait(&mut self.engine, &mut self.jobs, hungry, end.as_mut()).await {
@@ -215,9 +236,10 @@ impl<'u> Connection<'u> {
         }
     }
 
-    /// Whether more may be taken in.
+    /// Whether more may be taken in. A disk that is slow is no reason not to: only an initiator that does not take its
+    /// answers is.
     fn is_hungry(&mut self) -> bool {
-        self.engine.transmit().len() < SEND_HIGH && self.reading < READS_HIGH
+        self.engine.transmit().len() < SEND_HIGH
     }
 
     /// Gives the engine what has arrived, and does what it tells.
@@ -274,6 +296,7 @@ impl<'u> Connection<'u> {
         wire.shut();
         // What has not begun does not begin any more, and nobody waits for it.
         self.waiting.clear();
+        self.held.clear();
         self.running
             .iter()
             .filter_map(|running| running.cancel.as_ref())
@@ -312,7 +335,7 @@ impl From<SessionError> for Stop {
 }
 
 /// One that is done, if any is; none at all ends the stream, which is nothing to wait for either.
-fn ready_now<'u>(jobs: &mut FuturesUnordered<Job<'u>>) -> Option<Option<Ended>> {
+fn ready_now<'u>(jobs: &mut FuturesUnordered<Job<'u>>) -> Option<Option<Ended<'u>>> {
     use futures_util::FutureExt as _;
     jobs.next().now_or_never()
 }

@@ -139,6 +139,14 @@ impl Client {
         task
     }
 
+    /// Submits a read and sends it, without waiting for anything.
+    pub(crate) fn begin_read(&mut self, lun: u64, lba: u64, blocks: u32) -> Task {
+        let cdb = Command::Read(Rw::shortest(lba, blocks)).encode().unwrap().padded();
+        let task = self.engine.submit(ScsiRequest::read(lun, cdb, blocks * 512)).unwrap();
+        self.send();
+        task
+    }
+
     /// Begins a write and stops in mid-PDU: `sent` bytes after the command's own beginning, or with `solicited` after
     /// that of the first data that the target called for.
     pub(crate) fn half_a_write(&mut self, data: &[u8], solicited: bool, sent: usize) {
@@ -161,7 +169,11 @@ impl Client {
 
     /// Sends a task management function, without waiting for its answer.
     pub(crate) fn begin_manage(&mut self, function: TaskFunction, task: Option<Task>) -> u32 {
-        let itt = self.engine.manage(function, 0, task).unwrap();
+        self.begin_manage_on(0, function, task)
+    }
+
+    pub(crate) fn begin_manage_on(&mut self, lun: u64, function: TaskFunction, task: Option<Task>) -> u32 {
+        let itt = self.engine.manage(function, lun, task).unwrap();
         self.send();
         itt
     }
@@ -174,31 +186,51 @@ impl Client {
 
     /// What comes within so long: ends of commands by status, and answers to functions, in their order.
     pub(crate) fn listen(&mut self, limit: Duration) -> Vec<Heard> {
+        self.hear(usize::MAX, limit)
+    }
+
+    /// The same until so many came.
+    pub(crate) fn hear(&mut self, count: usize, limit: Duration) -> Vec<Heard> {
         let mut heard = Vec::new();
+        self.watch(limit, |event| {
+            match event {
+                Event::Done { task, outcome, .. } if outcome.verdict == Verdict::Completed => {
+                    heard.push(Heard::Ended(task, outcome.status));
+                }
+                Event::TaskManagement { itt, response, .. } => heard.push(Heard::Managed(itt, response)),
+                _ => {}
+            }
+            heard.len() < count
+        });
+        heard
+    }
+
+    /// Takes what comes within so long, and answers it, until `each` wants no more. Whether the target is still there.
+    pub(crate) fn watch(&mut self, limit: Duration, mut each: impl FnMut(Event<'_, Bytes>) -> bool) -> bool {
         let end = Instant::now() + limit;
-        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        let (mut more, mut there) = (true, true);
+        let mut bytes = vec![0; 1 << 20];
+        while let Some(left) =
+            end.checked_duration_since(Instant::now()).filter(|left| more && !left.is_zero())
+        {
             self.stream.set_read_timeout(Some(left)).unwrap();
-            let mut bytes = vec![0; 1 << 20];
             let len = match self.stream.read(&mut bytes) {
-                Ok(0) => break,
+                Ok(0) => {
+                    there = false;
+                    break;
+                }
                 Ok(len) => len,
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(error) => panic!("{error}"),
             };
             let mut rest = &bytes[..len];
             while let Some(event) = self.engine.receive(Instant::now(), &mut rest).unwrap() {
-                match event {
-                    Event::Done { task, outcome, .. } if outcome.verdict == Verdict::Completed => {
-                        heard.push(Heard::Ended(task, outcome.status));
-                    }
-                    Event::TaskManagement { itt, response, .. } => heard.push(Heard::Managed(itt, response)),
-                    _ => {}
-                }
+                more &= each(event);
             }
             self.send();
         }
         self.stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        heard
+        there
     }
 
     /// Sends what waits and takes what comes, once.

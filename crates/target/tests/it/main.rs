@@ -9,6 +9,7 @@ mod conformance;
 mod disk_faults;
 mod greedy;
 mod sessions;
+mod stalled_disk;
 
 use std::sync::Arc;
 
@@ -32,9 +33,15 @@ impl Bench {
 
     /// The same with a disk that fails by plan in front of the memory.
     pub(crate) fn failing() -> (Self, Arc<FailingDevice<Arc<MemoryDevice>>>) {
+        Self::failing_with(|builder| builder)
+    }
+
+    pub(crate) fn failing_with(
+        change: impl FnOnce(TargetBuilder) -> TargetBuilder,
+    ) -> (Self, Arc<FailingDevice<Arc<MemoryDevice>>>) {
         let disk = Arc::new(MemoryDevice::new(16 << 20));
         let failing = Arc::new(FailingDevice::new(Arc::clone(&disk)));
-        (Self::on(disk, failing.clone(), |builder| builder), failing)
+        (Self::on(disk, failing.clone(), change), failing)
     }
 
     pub(crate) fn guarded(access: Access) -> Self {
