@@ -16,7 +16,7 @@ use block::{BlockDeviceExt as _, Durability, FailingDevice, Fault, MemoryDevice,
 use bytes::Bytes;
 use iscsi::pdu::{Bhs as _, FINAL, IMMEDIATE, RawScsiCommand, RejectReason, TaskFunction, TaskResponse};
 use iscsi::text::Settings;
-use iscsi::{Attribute, Event, InitiatorConfig, Task, Verdict};
+use iscsi::{Attribute, Event, InitiatorConfig, ScsiRequest, Task, Verdict};
 use scsi::{Command, Rw, Status};
 use target::{LunSpec, TargetBuilder};
 
@@ -258,6 +258,34 @@ fn a_unit_beside_the_one_that_stalls() {
     assert!(stuck.iter().all(|task| heard.contains(&Heard::Ended(*task, GOOD))), "{heard:?}");
     client.run(Command::TestUnitReady, &[]);
     assert_eq!(client.run(Command::Read(Rw::shortest(0, 1)), &[]).good(), [5; 512]);
+}
+
+/// A READ that comes with data out has no use for it. Where that data comes wrong while the READ is held, it ends as it
+/// would have: with one answer, its data.
+#[test]
+fn wrong_data_for_a_held_read() {
+    let (bench, gate) = stalled(|builder| builder);
+    let settings = Settings { initial_r2t: false, immediate_data: false, ..Settings::default() };
+    let mut client = Client::login(bench.portal(), InitiatorConfig { settings, ..config(1) }).unwrap();
+    client.run(Command::TestUnitReady, &[]);
+    let mut reads = begin_reads(&mut client, 16);
+    wait_until_full(&gate);
+    let cdb = Command::Read(Rw::shortest(0, BLOCKS)).encode().unwrap().padded();
+    let request = ScsiRequest::write(0, cdb, Bytes::from(image(8192)));
+    let read_len = MIB as u32;
+    let task = client.engine.submit(ScsiRequest { read_len, ..request }).unwrap();
+    let mut wire = Vec::new();
+    client.engine.transmit().drain_into(&mut wire);
+    // The command has an additional header of 8 bytes; DataSN of the Data-Out behind it.
+    let data_out = 48 + 8;
+    assert_eq!((wire[4], wire[data_out] & 0x3f), (2, 0x05));
+    wire[data_out + 39] = 9;
+    client.stream.write_all(&wire).unwrap();
+    assert_eq!(client.listen(MOMENT), []);
+    open(&bench, &gate);
+    reads.push((task, 0));
+    take_reads(&mut client, reads);
+    client.run(Command::TestUnitReady, &[]).good();
 }
 
 /// A connection that ends takes what it held along. Its session is over when the disk has answered what it was given,
