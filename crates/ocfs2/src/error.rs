@@ -105,6 +105,24 @@ pub enum Error {
         /// Length of the value.
         len: usize,
     },
+    /// An ACL that is none: entries that are missing, out of order, or not for this kind of inode.
+    #[error("inode {ino}: not a valid ACL for it")]
+    InvalidAcl {
+        /// The inode.
+        ino: BlockNum,
+    },
+    /// An extended attribute that the volume cannot hold: the feature is off, or the name too long or of another kind.
+    #[error("the volume cannot hold an extended attribute named {name}")]
+    XattrName {
+        /// The full name.
+        name: String,
+    },
+    /// A set of attributes that is not laid out as its entries say.
+    #[error("block {block}: the extended attributes do not lie where their entries say")]
+    XattrArea {
+        /// The block, or the first one of the bucket.
+        block: BlockNum,
+    },
     /// The first bucket of an extent says that there are none, or more than fit.
     #[error("block {block}: xattr bucket: xh_num_buckets is {count}, its extent holds 1 to {max}")]
     BucketCount {
@@ -393,6 +411,8 @@ impl Error {
             Self::TooManySymlinks => errno::ELOOP,
             Self::NoAttribute => errno::ENODATA,
             Self::NoSpace { .. } => errno::ENOSPC,
+            Self::InvalidAcl { .. } => errno::EINVAL,
+            Self::XattrName { .. } => errno::EOPNOTSUPP,
             Self::Flagged { .. } => errno::EPERM,
             Self::NotBuilt { .. } => errno::EOPNOTSUPP,
             Self::ReadOnly { .. } => errno::EROFS,

@@ -71,7 +71,7 @@ pub use ocfs2_format::{
 };
 pub use open::{OpenOptions, Warning};
 pub use path::Follow;
-pub use rw::{Clock, NotWritable, SetAttr, SetTime, Writable, WriteOptions};
+pub use rw::{Clock, NotWritable, SetAttr, SetTime, SetXattr, Writable, WriteOptions, XattrHow};
 pub use seek::Seek;
 pub use statfs::StatFs;
 pub use system::{Slot, SystemFile};

@@ -4,6 +4,7 @@
 //! [`Writable::drive`] beside everything else until [`Writable::close`] ends it. An operation takes its cluster locks,
 //! begins a [`Change`](change::Change), edits blocks, and publishes them; `fsync` waits for the commit.
 
+mod acl;
 mod change;
 mod clock;
 mod close;
@@ -18,6 +19,7 @@ mod replay;
 mod setattr;
 mod slots;
 mod tend;
+mod xattr;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,6 +30,7 @@ pub use clock::Clock;
 pub use gate::NotWritable;
 pub use open::WriteOptions;
 pub use setattr::{SetAttr, SetTime};
+pub use xattr::{SetXattr, XattrHow};
 
 use crate::alloc::Allocators;
 use crate::lock::{Guard, LockName, LockService};

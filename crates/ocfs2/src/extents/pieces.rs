@@ -19,8 +19,8 @@ impl Joins {
         let most = match tree {
             // A refcount block is found by its position, each for itself.
             Tree::Refcount => 1,
-            // Buckets are found by bisection within one extent; the kernel keeps it to 64 KiB.
-            Tree::XattrIndex => u32::try_from((64 << 10) / geometry.cluster_size.bytes()).unwrap_or(1).max(1),
+            // The first bucket of an extent counts those that are in use: two extents with gaps are not one.
+            Tree::XattrIndex => 0,
             _ => u32::from(u16::MAX),
         };
         Self { tree, blocks_per_cluster: u64::from(geometry.blocks_per_cluster()), most }

@@ -4,6 +4,7 @@ use ocfs2_format::{BlockNum, FileType, RawDinode, Timestamp};
 use zerocopy::little_endian::{U16, U32, U64};
 
 use super::Writable;
+use super::acl;
 use super::change::Change;
 use crate::lock::{Level, Rank};
 use crate::{Error, Inode};
@@ -33,8 +34,8 @@ pub enum SetTime {
 }
 
 /// `FS_IMMUTABLE_FL` and `FS_APPEND_FL` of `i_attr`.
-const IMMUTABLE: u32 = 0x10;
-const APPEND: u32 = 0x20;
+pub(super) const IMMUTABLE: u32 = 0x10;
+pub(super) const APPEND: u32 = 0x20;
 
 const SET_UID: u16 = 0o4000;
 const SET_GID: u16 = 0o2000;
@@ -99,8 +100,7 @@ impl Writable {
     /// Who may do that is the caller's to judge, but for the flags of `lsattr`, which bind everybody.
     ///
     /// # Errors
-    /// [`Error::Flagged`]; [`Error::NotBuilt`] for the permissions of an inode with a POSIX ACL, which would have to
-    /// follow; and what every change can fail with.
+    /// [`Error::Flagged`]; and what every change can fail with.
     pub async fn setattr(&self, ino: BlockNum, set: &SetAttr) -> Result<Inode, Error> {
         self.judged(self.try_setattr(ino, set).await)
     }
@@ -110,13 +110,6 @@ impl Writable {
         op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
         let inode = self.volume().inode(ino).await?;
         set.check(&inode)?;
-        if set.perm.is_some_and(|perm| (perm ^ inode.attr().perm) & 0o777 != 0) {
-            match self.volume().xattr(&inode, b"system.posix_acl_access").await {
-                Err(Error::NoAttribute) => {}
-                Ok(_) => return Err(Error::NotBuilt { what: "chmod of an inode with a POSIX ACL" }),
-                Err(error) => return Err(error),
-            }
-        }
         let now = self.clock().now();
         loop {
             let mut change = op.begin().await?;
@@ -158,6 +151,14 @@ async fn apply(
     now: Timestamp,
 ) -> Result<Inode, Error> {
     let inode = change.inode(ino).await?;
+    if let Some(perm) = set.perm {
+        acl::chmod(change, &inode, perm).await?;
+    }
     set.apply(&inode, now, change.dinode(ino).await?);
     change.inode(ino).await
+}
+
+/// Says that the inode was changed at `now`.
+pub(super) fn touch(raw: &mut RawDinode, now: Timestamp) {
+    (raw.ctime, raw.ctime_nsec) = (U64::new(now.seconds.cast_unsigned()), U32::new(now.nanos));
 }

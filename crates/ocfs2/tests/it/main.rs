@@ -14,3 +14,4 @@ mod ranges;
 mod soak;
 mod support;
 mod writing;
+mod xattrs;
