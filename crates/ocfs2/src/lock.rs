@@ -90,7 +90,7 @@ pub trait LockService: Debug + Send + Sync {
     /// The next thing that the cluster wants of the filesystem; `None` when there will never be one again.
     ///
     /// Demands may be answered in any order, and more come while some are unanswered: one flush of the journal can
-    /// serve them all.
+    /// serve them all. The future may be dropped: the demand then comes to the next one.
     fn demand(&self) -> IoFuture<'_, Option<Demand>>;
 }
 

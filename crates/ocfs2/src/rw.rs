@@ -11,6 +11,7 @@ mod close;
 mod direct;
 mod gate;
 mod give_back;
+mod hand_over;
 mod journal;
 mod open;
 mod operation;
@@ -74,10 +75,11 @@ impl Writable {
         self.inner.slot
     }
 
-    /// Writes what has to be written, when it has to: to be run beside everything else, once. Ends after
+    /// Writes what has to be written, when it has to, and gives up locks that other nodes want: to be run beside everything else, once. Ends after
     /// [`Self::close`], when all that was begun is done.
     pub async fn drive(&self) {
-        self.inner.journal.drive(self.tend()).await;
+        let beside = futures_util::future::join(self.tend(), self.hand_over());
+        self.inner.journal.drive(async { drop(beside.await) }).await;
     }
 
     /// Why nothing can be changed any more, if that is so.

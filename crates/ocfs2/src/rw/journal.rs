@@ -40,7 +40,7 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 struct State {
     engine: jbd2::Journal,
-    /// The last transaction that changed an inode's metadata, for those that are not committed.
+    /// The last transaction that changed an inode's metadata, for those that are not at home.
     changed: BTreeMap<BlockNum, Tid>,
     /// Why nothing may be changed any more.
     refusal: Option<Arc<Error>>,
@@ -135,8 +135,14 @@ impl Journal {
 
     /// Waits until what was changed of inode `ino` last is on stable storage; false when it was already.
     pub(super) async fn commit_inode(&self, ino: BlockNum) -> Result<bool, Error> {
-        let Some(tid) = self.state().changed.get(&ino).copied() else { return Ok(false) };
-        self.commit(tid).await.map(|()| true)
+        let tid = {
+            let state = self.state();
+            state.changed.get(&ino).copied().filter(|tid| *tid > state.engine.durable())
+        };
+        match tid {
+            Some(tid) => self.commit(tid).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Waits until everything that has been changed is on stable storage; false when it was already.
@@ -157,6 +163,15 @@ impl Journal {
         self.state().engine.commit_to(tid);
         self.work.notify_one();
         self.hear(&mut news, |news| news.durable >= tid).await
+    }
+
+    /// Brings home what was changed of inode `ino`, if that is not there yet, and moves the log's tail past it.
+    pub(super) async fn settle(&self, ino: BlockNum) -> Result<(), Error> {
+        let changed = {
+            let state = self.state();
+            state.changed.get(&ino).is_some_and(|tid| *tid > state.engine.passed())
+        };
+        if changed { self.flush_all().await } else { Ok(()) }
     }
 
     /// Brings everything home that has been published so far, and moves the log's tail past it. One flush serves all

@@ -3,6 +3,7 @@
 mod ahead;
 mod check;
 mod damaged;
+mod double;
 mod failing;
 mod fsck;
 mod lookup;
@@ -13,5 +14,6 @@ mod power_cut;
 mod ranges;
 mod soak;
 mod support;
+mod two_nodes;
 mod writing;
 mod xattrs;

@@ -71,7 +71,6 @@ impl Journal {
                 Some(Either::Right(async move { (id, self.volume.flush_device().await) }))
             }
             Output::Committed(tid) => {
-                self.state().changed.retain(|_, last| *last > tid);
                 self.news.send_modify(|news| news.durable = tid);
                 None
             }
@@ -83,6 +82,7 @@ impl Journal {
                 None
             }
             Output::Tail { passed, .. } => {
+                self.state().changed.retain(|_, last| *last > passed);
                 self.news.send_modify(|news| news.passed = passed);
                 None
             }
