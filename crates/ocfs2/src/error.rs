@@ -117,6 +117,14 @@ pub enum Error {
         /// The full name.
         name: String,
     },
+    /// A refcount tree that does not fit the extents it counts.
+    #[error("refcount tree {root}: {what}")]
+    RefcountTree {
+        /// Its root.
+        root: BlockNum,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A set of attributes that is not laid out as its entries say.
     #[error("block {block}: the extended attributes do not lie where their entries say")]
     XattrArea {

@@ -5,12 +5,32 @@ use std::future::Future;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ::block::{Backend, BlockDevice, BlockDeviceExt, Buf, Durability, FileDevice};
+use ::block::{Backend, BlockDevice, BlockDeviceExt, Buf, Durability, FileDevice, IoFuture};
 
 use crate::check::{Finding, Job, check};
+use crate::lock::LocalLocks;
 use crate::txn::Sealed;
-use crate::{OpenOptions, Volume};
+use crate::{Clock, OpenOptions, Timestamp, Volume, Writable, WriteOptions};
+
+/// A clock that stands.
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp { seconds: 2_000_000_000, nanos: 7 }
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _time: Duration) -> IoFuture<'_, ()> {
+        IoFuture::boxed(std::future::pending())
+    }
+}
 
 /// Runs one test's future.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -60,6 +80,20 @@ impl TestVolume {
         let said = judged(&path).await;
         let (device, volume) = open(&path).await;
         Self { volume, device, path, said }
+    }
+
+    /// Opens the volume for writing, alone, does `work` on it, and closes it.
+    pub(crate) async fn written<T>(&self, work: impl AsyncFnOnce(&Writable) -> T) -> T {
+        let (device, _) = open(&self.path).await;
+        let service = Arc::new(LocalLocks::default());
+        let fs = Writable::open(device, WriteOptions::default(), service, Arc::new(Still)).await;
+        let fs = fs.expect("a volume that can be written");
+        let both = async {
+            let done = work(&fs).await;
+            fs.close().await.expect("a device that does not fail");
+            done
+        };
+        futures_util::future::join(fs.drive(), both).await.1
     }
 
     /// Publishes, and writes everything home at once: what the journal does in its time.

@@ -256,3 +256,22 @@ async fn first_names(fs: &Writable) -> Result<Vec<BlockNum>, Error> {
     let named = page.entries.iter().filter(|entry| entry.name != b"." && entry.name != b"..");
     Ok(named.map(|entry| entry.ino).take(3).collect())
 }
+
+#[test]
+fn flags_are_kept_and_bind() {
+    let device: Arc<dyn BlockDevice> = Arc::new(in_memory("c"));
+    let (_, closed) = block_on(written(device, async |fs| {
+        let file = files(fs.volume(), 1).await[0];
+        let perm = SetAttr { perm: Some(0o600), ..SetAttr::default() };
+        // FS_IMMUTABLE_FL and FS_NODUMP_FL; FS_DIRSYNC_FL is for directories, FS_EXTENT_FL nobody's to change.
+        let set = fs.set_flags(file, 0x10 | 0x40 | 0x1_0000 | 0x8_0000).await.unwrap();
+        assert_eq!(set.attr().flags, 0x50);
+        assert!(matches!(fs.setattr(file, &perm).await, Err(Error::Flagged { flags: 0x50, .. })));
+        assert_eq!(fs.set_flags(file, 0).await.unwrap().attr().flags, 0);
+        fs.setattr(file, &perm).await.unwrap();
+        let root = fs.volume().root();
+        assert_eq!(fs.set_flags(root, 0x1_0000).await.unwrap().attr().flags, 0x1_0000);
+    }))
+    .unwrap();
+    closed.unwrap();
+}

@@ -1,0 +1,187 @@
+//! Counts beside a map, and the clones of a kernel's volume that get clusters of their own.
+
+use std::collections::BTreeMap;
+
+use fixtures::Random;
+use ocfs2_format::{BlockNum, ClusterNum, DynFeatures, ExtentFlags};
+
+use super::*;
+use crate::alloc::ClusterRun;
+use crate::rw::change::Change;
+use crate::test_volume::{TestVolume, block_on};
+use crate::txn::Blocks;
+use crate::{Volume, Writable};
+
+/// The files of `volume` that are attached to a refcount tree, with what they hold.
+async fn clones(volume: &Volume) -> BTreeMap<BlockNum, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut walk = volume.walk(volume.inode(volume.root()).await.unwrap());
+    while let Some(entry) = walk.next().await {
+        let inode = entry.unwrap().inode;
+        if inode.dinode().dyn_features.contains(DynFeatures::HAS_REFCOUNT) && inode.attr().size < 8 << 20 {
+            let data = volume.read(&inode, 0, inode.attr().size).await.unwrap().to_vec();
+            found.insert(inode.ino(), data);
+        }
+    }
+    found
+}
+
+async fn unshare_all(fs: &Writable, ino: BlockNum) {
+    let mut op = fs.operation();
+    op.lock_inode(Rank::Child, ino, Level::Exclusive).await.unwrap();
+    let inode = fs.volume().inode(ino).await.unwrap();
+    let tree = op.lock_refcounts(&inode).await.unwrap().expect("attached");
+    let mut at = 0;
+    while at < 1 << 32 {
+        let mut change = op.begin().await.unwrap();
+        let done = unshare(&mut change, tree, ino, (at, 1 << 32)).await;
+        if let Some(next) = change.end(done).await.unwrap() {
+            at = next;
+        }
+    }
+}
+
+#[test]
+fn clones_get_clusters_of_their_own() {
+    for name in ["a", "c", "d", "e"] {
+        block_on(async {
+            let volume = TestVolume::fixture(name).await;
+            let before = clones(&volume.volume).await;
+            assert!(before.len() > 1, "{name}: {} clones", before.len());
+            volume
+                .written(async |fs| {
+                    for ino in before.keys() {
+                        unshare_all(fs, *ino).await;
+                        let inode = fs.volume().inode(*ino).await.unwrap();
+                        let crate::inode::Body::Tree(tree) = inode.body() else { continue };
+                        let mut cursor = tree.cursor(0);
+                        while let Some(extent) = cursor.next(fs.volume().meta()).await.unwrap() {
+                            assert!(!extent.flags.contains(ExtentFlags::REFCOUNTED), "{name}: {ino}");
+                        }
+                    }
+                })
+                .await;
+            let after = clones(&volume.reopened().await).await;
+            assert!(after == before, "{name}: the contents have changed");
+            volume.assert_clean().await;
+        });
+    }
+}
+
+/// A tree with many records: leaves are added, cut and removed, and the root holds records again at the end.
+#[test]
+fn counts_are_those_of_a_map() {
+    for name in ["c", "d"] {
+        block_on(async {
+            let volume = TestVolume::fixture(name).await;
+            volume.written(async |fs| many(name, fs).await).await;
+            volume.assert_clean().await;
+        });
+    }
+}
+
+async fn many(name: &str, fs: &Writable) {
+    let ino = *plain(fs.volume()).await.first().expect("a file");
+    let mut random = Random::new(77);
+    let mut model: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut op = fs.operation();
+    op.lock_inode(Rank::Child, ino, Level::Exclusive).await.unwrap();
+    let mut tree = None;
+    while tree.is_none() {
+        let mut change = op.begin().await.unwrap();
+        let done = RefcountTree::create(&mut change, ino, 4711).await;
+        tree = change.end(done).await.unwrap();
+    }
+    let tree = tree.expect("made");
+    let clusters = fs.volume().geometry().clusters.0;
+    let mut highest = 0;
+    for step in 0..1200 {
+        // First up, and then all down again.
+        let up = step < 500 && random.below(4) > 0;
+        let start = match model.first_key_value() {
+            Some((first, _)) if step > 600 => *first,
+            _ => u32::try_from(random.below(usize::try_from(clusters.min(4000)).unwrap() - 8)).unwrap(),
+        };
+        let mut run =
+            ClusterRun { start: ClusterNum(start), clusters: 1 + u32::try_from(random.below(7)).unwrap() };
+        if !up {
+            while run.clusters > 0 && !run.range().all(|cluster| model.contains_key(&cluster)) {
+                run.clusters -= 1;
+            }
+        }
+        for cluster in run.range() {
+            let count = model.entry(cluster).or_default();
+            *count = count.checked_add_signed(if up { 1 } else { -1 }).unwrap();
+            if *count == 0 {
+                model.remove(&cluster);
+            }
+        }
+        loop {
+            let mut change = op.begin().await.unwrap();
+            let done = match up {
+                true => tree.increase(&mut change, run).await,
+                false => tree.uncount(&mut change, run).await,
+            };
+            if change.end(done).await.unwrap().is_some() {
+                break;
+            }
+        }
+        highest = highest.max(leaves(fs, tree).await);
+        if step % 50 == 0 || step > 1190 {
+            for (cluster, count) in &model {
+                let one = ClusterRun { start: ClusterNum(*cluster), clusters: 1 };
+                let found = tree.count(fs.volume().meta(), one).await.unwrap().0;
+                assert_eq!(found, *count, "{name}: {cluster}");
+            }
+        }
+    }
+    assert!(highest > 3, "{name}: at most {highest} leaves");
+    while let Some((first, count)) = model.first_key_value().map(|(a, b)| (*a, *b)) {
+        let one = ClusterRun { start: ClusterNum(first), clusters: 1 };
+        let mut change = op.begin().await.unwrap();
+        let done = tree.uncount(&mut change, one).await;
+        if change.end(done).await.unwrap().is_some() {
+            if count == 1 {
+                model.remove(&first)
+            } else {
+                model.insert(first, count - 1)
+            };
+        }
+    }
+    assert_eq!(leaves(fs, tree).await, 0, "{name}: the root holds records again");
+    loop {
+        let mut change = op.begin().await.unwrap();
+        let done = tree.detach(&mut change, ino).await;
+        if change.end(done).await.unwrap().is_some() {
+            return;
+        }
+    }
+}
+
+impl RefcountTree {
+    /// Counts one less, and gives up nothing: in this test nobody really uses the clusters.
+    async fn uncount(self, change: &mut Change<'_>, run: ClusterRun) -> Result<(), Error> {
+        self.adjust(change, run, -1).await.map(drop)
+    }
+}
+
+/// Leaf blocks of the tree.
+async fn leaves(fs: &Writable, tree: RefcountTree) -> u32 {
+    let meta = fs.volume().meta();
+    let data = meta.get(tree.root, tree.root, ocfs2_format::BlockKind::RefcountBlock).await.unwrap();
+    ocfs2_format::RefcountBlock::parse(Blocks::volume(meta), tree.root, data.bytes()).unwrap().leaves
+}
+
+/// Regular files that share nothing.
+async fn plain(volume: &Volume) -> Vec<BlockNum> {
+    let mut found = Vec::new();
+    let mut walk = volume.walk(volume.inode(volume.root()).await.unwrap());
+    while let Some(entry) = walk.next().await {
+        let inode = entry.unwrap().inode;
+        let regular = inode.attr().kind == crate::FileType::Regular;
+        if regular && !inode.dinode().dyn_features.contains(DynFeatures::HAS_REFCOUNT) {
+            found.push(inode.ino());
+        }
+    }
+    found
+}
