@@ -1,14 +1,15 @@
 //! From a call to the filesystem's method and back to a reply.
 
+use block::Buf;
 use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use crate::abi::InitFlags;
-use crate::ioctl::Question;
+use crate::ioctl::Ioctl;
 use crate::negotiate::{Agreed, MAX_READ};
 use crate::reply::{Reply, ino_of};
-use crate::request::Call;
-use crate::{Config, Filesystem, Ino, Listing, Lookup, Seek};
+use crate::request::{Call, Change};
+use crate::{Changes, Config, Creation, FallocateHow, Filesystem, Ino, Listing, Lookup, Seek, WriteHow};
 
 /// What is sent, and the inodes that the kernel gets a reference to by it.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl From<Result<Reply, Errno>> for Answer {
 pub(crate) struct Caller {
     pub(crate) node: u64,
     pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// The calls of one session.
@@ -39,8 +41,8 @@ pub(crate) struct Calls<F> {
 }
 
 impl<F: Filesystem> Calls<F> {
-    /// Does one call.
-    pub(crate) async fn call(&self, caller: Caller, call: Call) -> Answer {
+    /// Does one call; `data` is what a WRITE brings.
+    pub(crate) async fn call(&self, caller: Caller, call: Call, data: Option<Buf>) -> Answer {
         let ino = ino_of(caller.node, self.fs.root());
         match call {
             Call::Lookup { name } => self.lookup(ino, &name).await,
@@ -48,6 +50,7 @@ impl<F: Filesystem> Calls<F> {
                 let listing = Listing::new(clamp(room), plus, self.fs.root());
                 self.read_dir(ino, handle, offset, listing).await
             }
+            Call::Change(change) => self.change(ino, caller, change, data).await,
             other => self.plain(ino, caller.uid, other).await.into(),
         }
     }
@@ -58,7 +61,9 @@ impl<F: Filesystem> Calls<F> {
         match call {
             Call::GetAttr => fs.attributes(ino).await.map(|found| Reply::attributes(&found)),
             Call::ReadLink => fs.read_link(ino).await.map(Reply::Bytes),
-            Call::Open { flags, directory } => self.open(ino, flags, directory).await,
+            Call::Open { flags, directory, kill_set_id } => {
+                self.open(ino, flags, directory, kill_set_id).await
+            }
             Call::Release { handle } => {
                 fs.release(ino, handle).await;
                 Ok(Reply::empty())
@@ -75,16 +80,82 @@ impl<F: Filesystem> Calls<F> {
                 };
                 fs.seek(ino, handle, offset, what).await.map(Reply::offset)
             }
-            Call::Ioctl { command, room } => {
-                let question = Question::parse(command, room)?;
-                fs.file_flags(ino).await.map(|flags| question.answer(flags))
-            }
-            Call::Sync => Ok(Reply::empty()),
-            Call::Change => Err(Errno::ROFS),
+            Call::Ioctl { command, argument, room } => match Ioctl::parse(command, &argument, room)? {
+                Ioctl::Get(question) => fs.file_flags(ino).await.map(|flags| question.answer(flags)),
+                Ioctl::Set(setting) => {
+                    let flags = setting.over(fs.file_flags(ino).await?)?;
+                    fs.set_file_flags(ino, flags).await.map(|()| Ioctl::done())
+                }
+            },
+            Call::Sync => fs.sync().await.map(|()| Reply::empty()),
             // The kernel remembers this answer and does without from then on.
             Call::Unsupported => Err(Errno::NOSYS),
-            Call::Lookup { .. } | Call::ReadDir { .. } => Err(Errno::IO),
+            Call::Lookup { .. } | Call::ReadDir { .. } | Call::Change(_) => Err(Errno::IO),
         }
+    }
+
+    /// The calls that may change the volume.
+    async fn change(&self, ino: Ino, caller: Caller, change: Change, data: Option<Buf>) -> Answer {
+        let (fs, root) = (&self.fs, self.fs.root());
+        let creation = |perm, umask| Creation { perm, umask, uid: caller.uid, gid: caller.gid };
+        let entry = match change {
+            Change::Make { name, kind, perm, umask } => {
+                fs.create(ino, &name, kind.borrowed(), &creation(perm, umask)).await
+            }
+            Change::Link { node, name } => fs.link(ino_of(node, root), ino, &name).await,
+            Change::Create { name, flags, perm, umask } => {
+                return match fs.create_open(ino, &name, flags, &creation(perm, umask)).await {
+                    Ok((entry, opened)) => Answer {
+                        given: SmallVec::from_slice(&[entry.attr.ino]),
+                        outcome: Ok(Reply::created(&entry, opened, root)),
+                    },
+                    Err(errno) => Err(errno).into(),
+                };
+            }
+            other => return self.plain_change(ino, other, data).await.into(),
+        };
+        match entry {
+            Ok(entry) => Answer {
+                given: SmallVec::from_slice(&[entry.attr.ino]),
+                outcome: Ok(Reply::entry(&entry, root)),
+            },
+            Err(errno) => Err(errno).into(),
+        }
+    }
+
+    /// Those of them that give the kernel no reference.
+    async fn plain_change(&self, ino: Ino, change: Change, data: Option<Buf>) -> Result<Reply, Errno> {
+        let (fs, root) = (&self.fs, self.fs.root());
+        match change {
+            Change::SetAttr(change) => {
+                return fs.set_attributes(ino, &change).await.map(|found| Reply::attributes(&found));
+            }
+            Change::Write { handle, offset, len, flags, cached, kill_set_id } => {
+                let how = WriteHow { flags, cached, kill_set_id };
+                let data = data.unwrap_or_else(|| Buf::zeroed(0));
+                let written = fs.write(ino, handle, offset, data, how).await?;
+                let written = u32::try_from(written).ok().filter(|written| *written <= len);
+                return written.map(Reply::written).ok_or(Errno::IO);
+            }
+            Change::CopyRange { range, to } => {
+                return fs.copy_range(ino, ino_of(to, root), range).await.map(Reply::written);
+            }
+            Change::Unlink { name } => fs.unlink(ino, &name).await?,
+            Change::RmDir { name } => fs.remove_dir(ino, &name).await?,
+            Change::Rename { name, to_dir, to, how } => {
+                fs.rename(ino, &name, ino_of(to_dir, root), &to, how).await?;
+            }
+            Change::Fsync { data_only } => fs.fsync(ino, data_only).await?,
+            Change::Fallocate { offset, len, mode } => {
+                fs.fallocate(ino, offset, len, FallocateHow::from_bits_retain(mode)).await?;
+            }
+            Change::SetXattr { name, value, how, kill_set_gid } => {
+                fs.set_xattr(ino, &name, &value, how, kill_set_gid).await?;
+            }
+            Change::RemoveXattr { name } => fs.remove_xattr(ino, &name).await?,
+            Change::Make { .. } | Change::Link { .. } | Change::Create { .. } => return Err(Errno::IO),
+        }
+        Ok(Reply::empty())
     }
 
     async fn lookup(&self, dir: Ino, name: &[u8]) -> Answer {
@@ -112,12 +183,20 @@ impl<F: Filesystem> Calls<F> {
         }
     }
 
-    async fn open(&self, ino: Ino, flags: u32, directory: bool) -> Result<Reply, Errno> {
-        let no_open = if directory { InitFlags::NO_OPENDIR_SUPPORT } else { InitFlags::NO_OPEN_SUPPORT };
-        if self.config.unchanging && self.agreed.flags.contains(no_open) {
+    async fn open(&self, ino: Ino, flags: u32, directory: bool, kill_set_id: bool) -> Result<Reply, Errno> {
+        let (no_open, without) = match directory {
+            // The kernel sees every change of a listing where all are made through it.
+            true => (InitFlags::NO_OPENDIR_SUPPORT, self.config.changes != Changes::Anywhere),
+            false => (InitFlags::NO_OPEN_SUPPORT, self.config.changes == Changes::None),
+        };
+        if without && self.agreed.flags.contains(no_open) {
             return Err(Errno::NOSYS);
         }
-        self.fs.open(ino, flags).await.map(|opened| Reply::opened(opened, directory))
+        let opened = match directory {
+            true => self.fs.open_dir(ino, flags).await,
+            false => self.fs.open(ino, flags, kill_set_id).await,
+        };
+        opened.map(|opened| Reply::opened(opened, directory))
     }
 
     async fn read(&self, ino: Ino, handle: u64, offset: u64, len: u32) -> Result<Reply, Errno> {

@@ -3,21 +3,14 @@
 use std::fs::OpenOptions;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use block::Buf;
 use rustix::io::Errno;
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
-use crate::SessionEnd;
-use crate::abi::{MIN_READ_BUFFER, RawInHeader, RawOutHeader, RawWriteIn};
+use crate::abi::RawOutHeader;
 use crate::reply::Reply;
 
-/// Requests are read to here, so that the data of a WRITE, which follows two headers, starts on a page.
-const START: usize = 4096 - size_of::<RawInHeader>() - size_of::<RawWriteIn>();
-/// Request buffers kept for reuse.
-const POOLED: usize = 16;
 /// Pieces that one writev(2) takes, less the header, and by a wide margin.
 const SLICES_MAX: usize = 512;
 
@@ -25,20 +18,11 @@ const SLICES_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Channel {
     fd: OwnedFd,
-    free: Mutex<Vec<Buf>>,
-}
-
-/// One request as it was read. The memory is its own until it is dropped.
-#[derive(Debug)]
-pub(crate) struct RequestBuf {
-    channel: Arc<Channel>,
-    buf: Buf,
-    len: usize,
 }
 
 impl Channel {
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { fd, free: Mutex::new(Vec::new()) }
+        Self { fd }
     }
 
     /// Another descriptor of the same mount. Each has its own queue of requests in progress, so that several threads
@@ -50,22 +34,17 @@ impl Channel {
         Ok(Self::new(device.into()))
     }
 
-    /// Waits for the next request.
+    pub(crate) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Tells the kernel something unasked. Blocks until the kernel has done it.
     ///
     /// # Errors
-    /// The end of the session.
-    pub(crate) fn receive(self: &Arc<Self>) -> Result<RequestBuf, SessionEnd> {
-        let mut buf = self.free().pop().unwrap_or_else(|| Buf::zeroed(START + MIN_READ_BUFFER));
-        loop {
-            match rustix::io::read(&self.fd, &mut buf[START..]) {
-                Ok(0) | Err(Errno::NODEV) => return Err(SessionEnd::Unmounted),
-                Ok(len) => return Ok(RequestBuf { channel: Arc::clone(self), buf, len }),
-                // NOENT: the request was taken back while it was read.
-                Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => {}
-                Err(Errno::CONNABORTED) => return Err(SessionEnd::Aborted),
-                Err(errno) => return Err(SessionEnd::Failed(errno)),
-            }
-        }
+    /// What the device says.
+    pub(crate) fn notify(&self, code: i32, body: &[&[u8]]) -> Result<(), Errno> {
+        let body: SmallVec<[IoSlice<'_>; 4]> = body.iter().map(|piece| IoSlice::new(piece)).collect();
+        self.write(0, code, &body)
     }
 
     /// Sends an answer.
@@ -95,26 +74,6 @@ impl Channel {
         all.push(IoSlice::new(head.as_bytes()));
         all.extend_from_slice(body);
         rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &all)).map(|_| ())
-    }
-
-    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Buf>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RequestBuf {
-    /// The bytes of the request.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.buf[START..START + self.len]
-    }
-}
-
-impl Drop for RequestBuf {
-    fn drop(&mut self) {
-        let mut free = self.channel.free();
-        if free.len() < POOLED {
-            free.push(std::mem::replace(&mut self.buf, Buf::zeroed(0)));
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use block::Buf;
 
-use crate::Config;
 use crate::negotiate::negotiate;
-use crate::request::{Message, Request};
+use crate::receive::parts;
+use crate::request::{Dialect, Message, Request};
+use crate::{Changes, Config};
 
 /// Reads `bytes` as one request, and an INIT's offer as far as the answer. Never panics; time and memory are bounded
 /// by the number of bytes.
@@ -13,20 +14,24 @@ use crate::request::{Message, Request};
 #[must_use]
 pub fn request(bytes: &[u8]) -> bool {
     // Requests lie in buffers as aligned as these.
-    let buf = Buf::copy_of(bytes);
-    match Request::parse(&buf) {
-        Ok(request) => {
-            if let Message::Init(offer) = &request.message {
-                for config in [true, false].map(|on| Config { posix_acl: on, unchanging: on }) {
-                    std::hint::black_box(&negotiate(offer, &config));
+    let (head, data) = parts(bytes);
+    let buf = Buf::copy_of(head);
+    let mut good = false;
+    for setxattr_ext in [false, true] {
+        match Request::parse(&buf, data.len(), Dialect { setxattr_ext }) {
+            Ok(request) => {
+                if let Message::Init(offer) = &request.message {
+                    for changes in [Changes::None, Changes::Here, Changes::Anywhere] {
+                        std::hint::black_box(&negotiate(offer, &Config { posix_acl: true, changes }));
+                    }
                 }
+                std::hint::black_box(&request);
+                good = true;
             }
-            std::hint::black_box(&request);
-            true
-        }
-        Err(bad) => {
-            std::hint::black_box((bad.to_string(), bad.unique()));
-            false
+            Err(bad) => {
+                std::hint::black_box((bad.to_string(), bad.unique()));
+            }
         }
     }
+    good
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// Interrupts kept for requests that another thread has read and not yet entered here. Most belong to requests that
 /// were answered just before; the oldest go.
@@ -26,6 +26,7 @@ pub(crate) struct InFlight {
     /// Length of `Table::early`, readable without the lock.
     early: AtomicUsize,
     idle: Notify,
+    ended: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -40,28 +41,41 @@ struct Table {
 /// A waiting request's place in the table; leaving it is dropping this.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    inflight: Arc<InFlight>,
+    hold: Hold,
     unique: u64,
     given_up: oneshot::Receiver<GivenUp>,
 }
 
+/// Something that [`InFlight::idle`] waits for.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    inflight: Arc<InFlight>,
+}
+
 impl InFlight {
-    /// Enters a request that has to wait.
-    ///
-    /// # Errors
-    /// The reason for which it need not: its INTERRUPT came first, or the session is over.
-    pub(crate) fn admit(self: &Arc<Self>, unique: u64) -> Result<Ticket, GivenUp> {
+    /// Enters a request that has to wait. Where its INTERRUPT came first, or the session is over, it is given up from
+    /// the start.
+    pub(crate) fn admit(self: &Arc<Self>, unique: u64) -> Ticket {
+        let hold = self.hold();
         let mut table = self.lock();
-        if table.ended {
-            return Err(GivenUp::Ended);
-        }
-        if self.forget_early(&mut table, unique) {
-            return Err(GivenUp::Interrupted);
-        }
         let (give_up, given_up) = oneshot::channel();
-        table.waiting.insert(unique, give_up);
-        table.running += 1;
-        Ok(Ticket { inflight: Arc::clone(self), unique, given_up })
+        let why = match table.ended {
+            true => Some(GivenUp::Ended),
+            false => self.forget_early(&mut table, unique).then_some(GivenUp::Interrupted),
+        };
+        match why {
+            // Its other end is two lines up.
+            Some(why) => drop(give_up.send(why)),
+            None => drop(table.waiting.insert(unique, give_up)),
+        }
+        drop(table);
+        Ticket { hold, unique, given_up }
+    }
+
+    /// Keeps [`Self::idle`] waiting for something that is no request.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        self.lock().running += 1;
+        Hold { inflight: Arc::clone(self) }
     }
 
     /// Gives a request up. One that is not here yet will be given up when it comes.
@@ -90,9 +104,16 @@ impl InFlight {
     pub(crate) fn end(&self) {
         let mut table = self.lock();
         table.ended = true;
+        self.ended.send_replace(true);
         for (_, give_up) in std::mem::take(&mut table.waiting) {
             let _ = give_up.send(GivenUp::Ended);
         }
+    }
+
+    /// Returns when the session is over.
+    pub(crate) async fn ended(&self) {
+        // The sender lives as long as this.
+        drop(self.ended.subscribe().wait_for(|ended| *ended).await);
     }
 
     /// Returns when no request is left.
@@ -132,8 +153,13 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.hold.inflight.lock().waiting.remove(&self.unique);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
         let mut table = self.inflight.lock();
-        table.waiting.remove(&self.unique);
         table.running -= 1;
         if table.running == 0 {
             self.inflight.idle.notify_waiters();
@@ -143,28 +169,38 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
     use crate::session::poll_once;
 
     #[tokio::test]
     async fn an_interrupt_reaches_the_request_it_names() {
         let inflight = Arc::new(InFlight::default());
-        let mut one = inflight.admit(2).expect("admitted");
-        let _two = inflight.admit(4).expect("admitted");
+        let mut one = inflight.admit(2);
+        let _two = inflight.admit(4);
         inflight.interrupt(2);
         assert_eq!(one.given_up().await, GivenUp::Interrupted);
+    }
+
+    /// What a request that is admitted now is told, if anything.
+    fn told(inflight: &Arc<InFlight>, unique: u64) -> Poll<GivenUp> {
+        let mut ticket = inflight.admit(unique);
+        let told = pin!(ticket.given_up());
+        poll_once(told)
     }
 
     #[test]
     fn an_interrupt_may_come_before_its_request() {
         let inflight = Arc::new(InFlight::default());
         inflight.interrupt(8);
-        assert_eq!(inflight.admit(8).map(|_| ()), Err(GivenUp::Interrupted));
+        assert_eq!(told(&inflight, 8), Poll::Ready(GivenUp::Interrupted));
         // It is spent, and another request is not touched.
-        assert!(inflight.admit(8).is_ok());
+        assert_eq!(told(&inflight, 8), Poll::Pending);
         inflight.interrupt(10);
         inflight.answered(10);
-        assert!(inflight.admit(10).is_ok());
+        assert_eq!(told(&inflight, 10), Poll::Pending);
     }
 
     #[test]
@@ -174,15 +210,15 @@ mod tests {
             inflight.interrupt(unique);
         }
         assert_eq!(inflight.lock().early.len(), EARLY_MAX);
-        assert!(inflight.admit(9_999).is_err());
+        assert_eq!(told(&inflight, 9_999), Poll::Ready(GivenUp::Interrupted));
     }
 
     #[tokio::test]
     async fn the_end_gives_all_up_and_waits_for_them() {
         let inflight = Arc::new(InFlight::default());
-        let mut ticket = inflight.admit(2).expect("admitted");
+        let mut ticket = inflight.admit(2);
         inflight.end();
-        assert_eq!(inflight.admit(4).map(|_| ()), Err(GivenUp::Ended));
+        assert_eq!(told(&inflight, 4), Poll::Ready(GivenUp::Ended));
         let mut idle = std::pin::pin!(inflight.idle());
         assert_eq!(ticket.given_up().await, GivenUp::Ended);
         assert!(poll_once(idle.as_mut()).is_pending());

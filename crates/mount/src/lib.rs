@@ -10,12 +10,14 @@
 //! - [`Session`]: reader threads that poll each call once and give those that wait to tokio. INTERRUPT is honoured:
 //!   a process that waits on a hung SAN dies by Ctrl-C and by SIGKILL.
 //!
-//! Only what reads is built. Every request that would change the volume is answered `EROFS`.
+//! [`Filesystem`] has a method for every request; those that change something answer `EROFS` unless it says otherwise.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod abi;
+mod aftermath;
 mod calls;
+mod changes;
 mod channel;
 mod data;
 mod error;
@@ -31,7 +33,9 @@ mod mount;
 mod mountinfo;
 mod negotiate;
 mod neighbours;
+mod notify;
 mod options;
+mod receive;
 mod reply;
 mod request;
 mod session;
@@ -40,15 +44,19 @@ mod tests;
 mod types;
 mod volume;
 
+pub use changes::{
+    AttrChange, CopyRange, Creation, FallocateHow, NewFile, NewTime, RenameHow, WriteHow, XattrHow,
+};
 pub use data::Data;
 pub use error::{MountError, SessionError};
 pub use fs::Filesystem;
 pub use listing::{DirEntry, Listing};
-pub use mount::{Mount, MountSpec};
+pub use mount::{Atime, Mount, MountSpec};
 pub use mountinfo::{Mounted, mounted_at};
 pub use neighbours::{BEAT_SECS, BeatError, BeatWatch, LOOKS, Neighbours};
+pub use notify::Notifier;
 pub use options::{MountOptions, OptionError};
 pub use rustix::io::Errno;
-pub use session::{Config, Session, SessionEnd};
+pub use session::{Changes, Config, Session, SessionEnd};
 pub use types::{Attr, Attributes, Entry, FileFlags, FileKind, Ino, Lookup, Opened, Seek, Time, VolumeStat};
 pub use volume::VolumeFs;

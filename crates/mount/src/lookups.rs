@@ -15,11 +15,21 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// An entry is about to be sent. Before, not after: its FORGET may come before the sender runs again.
-    pub(crate) fn give(&self, ino: Ino) {
+    /// An entry is about to be sent. Before, not after: its FORGET may come before the sender runs again. Returns
+    /// whether it is the first.
+    pub(crate) fn give(&self, ino: Ino) -> bool {
         let mut counts = self.lock();
         let count = counts.entry(ino).or_insert(0);
         *count = count.saturating_add(1);
+        *count == 1
+    }
+
+    /// The kernel is gone, and with it all its references: the inodes that it had any to.
+    #[allow(clippy::disallowed_methods, reason = "sorted before anybody sees it")]
+    pub(crate) fn drain(&self) -> Vec<Ino> {
+        let mut all: Vec<Ino> = std::mem::take(&mut *self.lock()).drain().map(|(ino, _)| ino).collect();
+        all.sort_unstable();
+        all
     }
 
     /// The kernel drops `by` references. Returns whether none is left.
@@ -63,8 +73,8 @@ mod tests {
     fn the_last_reference_is_told() {
         let lookups = Lookups::default();
         let (a, b) = (Ino(10), Ino(11));
-        lookups.give(a);
-        lookups.give(a);
+        assert!(lookups.give(a));
+        assert!(!lookups.give(a));
         lookups.give(b);
         assert!(!lookups.forget(a, 1));
         assert!(lookups.forget(b, 1));
@@ -73,9 +83,20 @@ mod tests {
     }
 
     #[test]
+    fn at_the_end_all_that_is_left_is_told() {
+        let lookups = Lookups::default();
+        for ino in [12, 10, 11, 10] {
+            lookups.give(Ino(ino));
+        }
+        assert!(lookups.forget(Ino(11), 1));
+        assert_eq!(lookups.drain(), [Ino(10), Ino(12)]);
+        assert_eq!(lookups.len(), 0);
+    }
+
+    #[test]
     fn the_table_shrinks_with_its_references() {
         let lookups = Lookups::default();
-        (0..100_000).for_each(|ino| lookups.give(Ino(ino)));
+        (0..100_000).for_each(|ino| assert!(lookups.give(Ino(ino))));
         (0..100_000).for_each(|ino| assert!(lookups.forget(Ino(ino), 1)));
         assert_eq!(lookups.len(), 0);
         assert!(lookups.lock().capacity() <= 2 * SMALL);

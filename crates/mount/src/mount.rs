@@ -21,6 +21,10 @@ pub struct MountSpec {
     pub source: String,
     /// The part of the type after `fuse.`.
     pub subtype: String,
+    /// Nothing can be changed through it.
+    pub read_only: bool,
+    /// What it says of the times of reading; keeping them is the filesystem's.
+    pub atime: Atime,
     /// Programs of other users may use the mount.
     pub allow_other: bool,
     /// The kernel checks permissions by mode, owner and group.
@@ -33,6 +37,18 @@ pub struct MountSpec {
     pub exec: bool,
 }
 
+/// Which readings leave their time in the inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Atime {
+    /// None.
+    Never,
+    /// The first after a change, and one a day.
+    #[default]
+    Relative,
+    /// All, to within the quantum.
+    Always,
+}
+
 /// A mount that this process made. Dropping it unmounts lazily if nothing else has unmounted it.
 #[derive(Debug)]
 pub struct Mount {
@@ -43,7 +59,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Mounts read-only on `dir`, an existing directory, and gives the FUSE device to be served by
+    /// Mounts on `dir`, an existing directory, and gives the FUSE device to be served by
     /// [`Session::start`](crate::Session::start). Until it is, everybody who looks at `dir` waits.
     ///
     /// As root by mount(2), else through fusermount3, which has rules of its own: the directory must be the user's,
@@ -158,7 +174,12 @@ fn mount_directly(spec: &MountSpec, dir: &Path) -> Result<OwnedFd, MountError> {
             data.push_str(option);
         }
     }
-    let mut flags = MountFlags::RDONLY;
+    let mut flags = match spec.atime {
+        Atime::Never => MountFlags::NOATIME,
+        Atime::Relative => MountFlags::RELATIME,
+        Atime::Always => MountFlags::STRICTATIME,
+    };
+    flags.set(MountFlags::RDONLY, spec.read_only);
     flags.set(MountFlags::NOSUID, !spec.suid);
     flags.set(MountFlags::NODEV, !spec.dev);
     flags.set(MountFlags::NOEXEC, !spec.exec);
@@ -171,8 +192,10 @@ fn mount_directly(spec: &MountSpec, dir: &Path) -> Result<OwnedFd, MountError> {
 }
 
 fn mount_by_helper(spec: &MountSpec, dir: &Path) -> Result<OwnedFd, MountError> {
-    let mut options = OsString::from(format!("ro,nosuid,nodev,max_read={MAX_READ}"));
+    let mode = if spec.read_only { "ro" } else { "rw" };
+    let mut options = OsString::from(format!("{mode},nosuid,nodev,max_read={MAX_READ}"));
     for (wanted, option) in [
+        (spec.atime == Atime::Never, ",noatime"),
         (spec.allow_other, ",allow_other"),
         (spec.default_permissions, ",default_permissions"),
         (!spec.exec, ",noexec"),

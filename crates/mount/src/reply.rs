@@ -6,15 +6,15 @@ use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use crate::abi::{
     OpenFlags, ROOT_NODE, RawAttr, RawAttrOut, RawEntryOut, RawGetXattrOut, RawLseekOut, RawOpenOut,
-    RawStatfsOut,
+    RawStatfsOut, RawWriteOut,
 };
 use crate::{Attr, Attributes, Data, Entry, Ino, Lookup, Opened, VolumeStat};
 
 /// The body of an answer without an error.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// A structure, or nothing; the largest common one is a `fuse_entry_out` of 128 bytes.
-    Small(SmallVec<[u8; 128]>),
+    /// A structure, or nothing; the largest is the answer to CREATE, of 144 bytes.
+    Small(SmallVec<[u8; 144]>),
     /// Bytes of a length of their own: a link's target, a listing, an xattr.
     Bytes(Vec<u8>),
     /// The contents of a file.
@@ -51,11 +51,22 @@ impl Reply {
     }
 
     pub(crate) fn opened(opened: Opened, directory: bool) -> Self {
-        let mut flags = OpenFlags::empty();
-        flags.set(OpenFlags::KEEP_CACHE, opened.keep_cache);
-        flags.set(OpenFlags::CACHE_DIR, opened.keep_cache && directory);
-        flags.set(OpenFlags::DIRECT_IO, opened.direct_io && !directory);
-        Self::of(&RawOpenOut { fh: opened.handle, open_flags: flags.bits(), padding: 0 })
+        Self::of(&raw_opened(opened, directory))
+    }
+
+    pub(crate) fn entry(entry: &Entry, root: Ino) -> Self {
+        Self::of(&raw_entry(entry, root))
+    }
+
+    /// The answer to CREATE: two structures, one behind the other.
+    pub(crate) fn created(entry: &Entry, opened: Opened, root: Ino) -> Self {
+        let mut bytes = SmallVec::from_slice(raw_entry(entry, root).as_bytes());
+        bytes.extend_from_slice(raw_opened(opened, false).as_bytes());
+        Self::Small(bytes)
+    }
+
+    pub(crate) fn written(size: u32) -> Self {
+        Self::of(&RawWriteOut { size, padding: 0 })
     }
 
     pub(crate) fn volume_stat(stat: &VolumeStat) -> Self {
@@ -86,6 +97,15 @@ impl Reply {
             _ => Ok(Self::Bytes(value)),
         }
     }
+}
+
+fn raw_opened(opened: Opened, directory: bool) -> RawOpenOut {
+    let mut flags = OpenFlags::empty();
+    flags.set(OpenFlags::KEEP_CACHE, opened.keep_cache);
+    flags.set(OpenFlags::CACHE_DIR, opened.keep_cache && directory);
+    flags.set(OpenFlags::DIRECT_IO, opened.direct_io && !directory);
+    flags.set(OpenFlags::PARALLEL_DIRECT_WRITES, opened.parallel_writes && !directory);
+    RawOpenOut { fh: opened.handle, open_flags: flags.bits(), padding: 0 }
 }
 
 /// An entry under the node number that the kernel knows it by.
@@ -137,6 +157,11 @@ fn raw_device((major, minor): (u32, u32)) -> u32 {
     (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xf_ff00) << 12)
 }
 
+/// The same, the other way.
+pub(crate) fn device_of(raw: u32) -> (u32, u32) {
+    ((raw >> 8) & 0xfff, (raw & 0xff) | ((raw >> 12) & 0xf_ff00))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -147,6 +172,7 @@ mod tests {
     fn a_device_number_has_the_minor_on_both_sides_of_the_major() {
         assert_eq!(raw_device((8, 1)), 0x0801);
         assert_eq!(raw_device((0xabc, 0x12345)), 0x123a_bc45);
+        assert_eq!(device_of(0x123a_bc45), (0xabc, 0x12345));
     }
 
     #[test]

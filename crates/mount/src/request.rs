@@ -4,9 +4,13 @@ use smallvec::SmallVec;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::abi::{
-    Opcode, RawForgetBatchIn, RawForgetIn, RawForgetOne, RawGetXattrIn, RawInHeader, RawInitIn,
-    RawInterruptIn, RawIoctlIn, RawLseekIn, RawOpenIn, RawReadIn, RawReleaseIn,
+    InitFlags, Opcode, RawForgetBatchIn, RawForgetIn, RawForgetOne, RawGetXattrIn, RawInHeader, RawInitIn,
+    RawInitInMore, RawInterruptIn, RawIoctlIn, RawLseekIn, RawOpenIn, RawReadIn, RawReleaseIn,
 };
+
+mod change;
+
+pub(crate) use change::Change;
 
 /// Longest name the kernel passes on, in bytes.
 const NAME_MAX: usize = 1023;
@@ -22,6 +26,7 @@ pub(crate) struct Request<'a> {
     pub(crate) node: u64,
     /// Who asks.
     pub(crate) uid: u32,
+    pub(crate) gid: u32,
     pub(crate) message: Message<'a>,
 }
 
@@ -37,10 +42,27 @@ pub(crate) enum Message<'a> {
     Interrupt {
         unique: u64,
     },
-    Init(RawInitIn),
+    Init(Offer),
     Destroy,
     /// The answer to a question that this transport never asks.
     NotifyReply,
+}
+
+/// What the kernel offers in INIT.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    /// The kernel's own read-ahead for the mount, in bytes; the answer can only lower it.
+    pub(crate) max_readahead: u32,
+    pub(crate) flags: InitFlags,
+}
+
+/// What was agreed on, as far as requests look different by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// `FUSE_SETXATTR_EXT`: SETXATTR has a longer head.
+    pub(crate) setxattr_ext: bool,
 }
 
 /// What is asked for.
@@ -54,6 +76,7 @@ pub(crate) enum Call {
     Open {
         flags: u32,
         directory: bool,
+        kill_set_id: bool,
     },
     Release {
         handle: u64,
@@ -84,12 +107,13 @@ pub(crate) enum Call {
     },
     Ioctl {
         command: u32,
+        argument: SmallVec<[u8; 32]>,
         room: u32,
     },
-    /// FSYNC and its kin, which have nothing to do on a mount that writes nothing.
+    /// SYNCFS.
     Sync,
-    /// An operation that would change the volume.
-    Change,
+    /// What may change the volume.
+    Change(Change),
     /// An operation that is left to the kernel's default.
     Unsupported,
 }
@@ -105,6 +129,8 @@ pub(crate) enum BadRequest {
     Body { unique: u64, opcode: Opcode, len: usize },
     #[error("request {unique} ({opcode:?}) has no proper name")]
     Name { unique: u64, opcode: Opcode },
+    #[error("request {unique} ({opcode:?}): {field} is {value}")]
+    Nonsense { unique: u64, opcode: Opcode, field: &'static str, value: u64 },
 }
 
 impl BadRequest {
@@ -112,30 +138,32 @@ impl BadRequest {
     pub(crate) fn unique(&self) -> Option<u64> {
         match *self {
             Self::Short { .. } => None,
-            Self::Length { unique, .. } | Self::Body { unique, .. } | Self::Name { unique, .. } => {
-                Some(unique)
-            }
+            Self::Length { unique, .. }
+            | Self::Body { unique, .. }
+            | Self::Name { unique, .. }
+            | Self::Nonsense { unique, .. } => Some(unique),
         }
     }
 }
 
 impl<'a> Request<'a> {
-    /// Reads one message of the device: exactly the bytes that one read(2) returned.
+    /// Reads one message of the device: exactly the bytes that one read(2) returned, of which the last `data_len`,
+    /// a WRITE's data, lie elsewhere.
     ///
     /// # Errors
     /// [`BadRequest`]: a length, body or name that no kernel sends.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, BadRequest> {
-        let len = bytes.len();
+    pub(crate) fn parse(bytes: &'a [u8], data_len: usize, dialect: Dialect) -> Result<Self, BadRequest> {
+        let len = bytes.len().saturating_add(data_len);
         let (head, body) = RawInHeader::read_from_prefix(bytes).map_err(|_| BadRequest::Short { len })?;
         let unique = head.unique;
         if usize::try_from(head.len) != Ok(len) {
             return Err(BadRequest::Length { unique, said: head.len, len });
         }
         let message = match Opcode::parse(head.opcode) {
-            Some(opcode) => Body { unique, opcode, bytes: body }.parse()?,
+            Some(opcode) => Body { unique, opcode, bytes: body, data_len, dialect }.parse()?,
             None => Message::Call(Call::Unsupported),
         };
-        Ok(Self { unique, node: head.nodeid, uid: head.uid, message })
+        Ok(Self { unique, node: head.nodeid, uid: head.uid, gid: head.gid, message })
     }
 }
 
@@ -144,6 +172,8 @@ struct Body<'a> {
     unique: u64,
     opcode: Opcode,
     bytes: &'a [u8],
+    data_len: usize,
+    dialect: Dialect,
 }
 
 impl<'a> Body<'a> {
@@ -152,7 +182,7 @@ impl<'a> Body<'a> {
             Opcode::Forget => Message::Forget { count: self.head::<RawForgetIn>()?.nlookup },
             Opcode::BatchForget => Message::BatchForget(self.forgets()?),
             Opcode::Interrupt => Message::Interrupt { unique: self.head::<RawInterruptIn>()?.unique },
-            Opcode::Init => Message::Init(self.head()?),
+            Opcode::Init => Message::Init(self.offer()?),
             Opcode::Destroy => Message::Destroy,
             Opcode::NotifyReply => Message::NotifyReply,
             _ => Message::Call(self.call()?),
@@ -166,7 +196,8 @@ impl<'a> Body<'a> {
             Opcode::ReadLink => Call::ReadLink,
             Opcode::Open | Opcode::OpenDir => {
                 let raw: RawOpenIn = self.head()?;
-                Call::Open { flags: raw.flags, directory: self.opcode == Opcode::OpenDir }
+                let directory = self.opcode == Opcode::OpenDir;
+                Call::Open { flags: raw.flags, directory, kill_set_id: raw.open_flags & 1 != 0 }
             }
             Opcode::Release | Opcode::ReleaseDir => Call::Release { handle: self.head::<RawReleaseIn>()?.fh },
             Opcode::Read => {
@@ -190,18 +221,36 @@ impl<'a> Body<'a> {
             }
             Opcode::Ioctl => {
                 let raw: RawIoctlIn = self.head()?;
-                Call::Ioctl { command: raw.cmd, room: raw.out_size }
+                let argument = usize::try_from(raw.in_size).ok();
+                let argument = argument.and_then(|len| self.after::<RawIoctlIn>().get(..len));
+                let argument = argument.ok_or_else(|| self.nonsense("in_size", raw.in_size.into()))?;
+                Call::Ioctl { command: raw.cmd, argument: argument.into(), room: raw.out_size }
             }
-            Opcode::Fsync | Opcode::FsyncDir | Opcode::SyncFs => Call::Sync,
-            Opcode::Flush => Call::Unsupported,
-            // Every other request would change the volume, and what it says does not matter.
-            _ => Call::Change,
+            Opcode::SyncFs => Call::Sync,
+            _ => self.change()?.map_or(Call::Unsupported, Call::Change),
         })
+    }
+
+    /// INIT: the flags' upper half is there only where the lower says so.
+    fn offer(&self) -> Result<Offer, BadRequest> {
+        let raw: RawInitIn = self.head()?;
+        let low = InitFlags::from_bits_retain(raw.flags.into());
+        let more = low
+            .contains(InitFlags::INIT_EXT)
+            .then(|| self.head_of::<RawInitInMore>(self.after::<RawInitIn>()));
+        let high = more.transpose()?.map_or(0, |more| u64::from(more.flags2) << 32);
+        let flags = low | InitFlags::from_bits_retain(high);
+        Ok(Offer { major: raw.major, minor: raw.minor, max_readahead: raw.max_readahead, flags })
     }
 
     /// The fixed structure at the start of the body.
     fn head<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<T, BadRequest> {
-        T::read_from_prefix(self.bytes).map(|(raw, _)| raw).map_err(|_| self.too_short())
+        self.head_of(self.bytes)
+    }
+
+    /// A structure at the start of `bytes`.
+    fn head_of<T: FromBytes + KnownLayout + Immutable>(&self, bytes: &[u8]) -> Result<T, BadRequest> {
+        T::read_from_prefix(bytes).map(|(raw, _)| raw).map_err(|_| self.too_short())
     }
 
     /// What follows it.
@@ -211,12 +260,18 @@ impl<'a> Body<'a> {
 
     /// A name that ends with a NUL; behind it come other names or extensions.
     fn name(&self, bytes: &[u8]) -> Result<Name, BadRequest> {
-        let name = bytes.split(|&b| b == 0).next().unwrap_or_default();
-        let ended = name.len() < bytes.len();
-        if !ended || name.is_empty() || name.len() > NAME_MAX || name.contains(&b'/') {
-            return Err(BadRequest::Name { unique: self.unique, opcode: self.opcode });
+        self.name_and_rest(bytes).map(|(name, _)| name)
+    }
+
+    /// The same, and what follows the NUL.
+    fn name_and_rest<'b>(&self, bytes: &'b [u8]) -> Result<(Name, &'b [u8]), BadRequest> {
+        let bad = BadRequest::Name { unique: self.unique, opcode: self.opcode };
+        let Some(end) = bytes.iter().position(|&b| b == 0) else { return Err(bad) };
+        let (name, rest) = bytes.split_at(end);
+        if name.is_empty() || name.len() > NAME_MAX || name.contains(&b'/') {
+            return Err(bad);
         }
-        Ok(Name::from_slice(name))
+        Ok((Name::from_slice(name), rest.get(1..).unwrap_or_default()))
     }
 
     /// As many records as the head says, all of which must be there.
@@ -226,6 +281,10 @@ impl<'a> Body<'a> {
         <[RawForgetOne]>::ref_from_prefix_with_elems(self.after::<RawForgetBatchIn>(), count)
             .map(|(records, _)| records)
             .map_err(|_| self.too_short())
+    }
+
+    fn nonsense(&self, field: &'static str, value: u64) -> BadRequest {
+        BadRequest::Nonsense { unique: self.unique, opcode: self.opcode, field, value }
     }
 
     fn too_short(&self) -> BadRequest {

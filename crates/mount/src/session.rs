@@ -7,31 +7,52 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
+use block::Buf;
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::aftermath::{Aftermath, Nature};
 use crate::calls::{Answer, Caller, Calls};
-use crate::channel::{Channel, RequestBuf};
-use crate::inflight::{GivenUp, InFlight};
+use crate::channel::Channel;
+use crate::inflight::{GivenUp, InFlight, Ticket};
 use crate::lookups::Lookups;
-use crate::negotiate::{Agreed, Step, negotiate};
-use crate::reply::{Reply, ino_of};
-use crate::request::{BadRequest, Call, Message, Request};
-use crate::{Filesystem, SessionError};
+use crate::negotiate::{Agreed, Step, max_write, negotiate};
+use crate::receive::{Received, Receiver};
+use crate::reply::{Reply, ino_of, node_of};
+use crate::request::{BadRequest, Call, Dialect, Message, Request};
+use crate::{Filesystem, Ino, Notifier, SessionError};
 
 /// Threads that read requests. Two keep the kernel busy while one is in a call that computes.
 const READERS: usize = 2;
+
+/// How long a request goes on after its caller was interrupted, before the caller is told `EINTR`. Most signals do not
+/// mean to end a program, and few programs expect `EINTR` of a file: only who waits on a hung SAN shall see it.
+const GRACE: Duration = Duration::from_millis(200);
+/// The same for one that changes something: it is done in the end, whatever its caller was told.
+const GRACE_OF_CHANGE: Duration = Duration::from_secs(2);
 
 /// What the filesystem allows the kernel to rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The kernel enforces POSIX ACLs, which it reads as `system.posix_acl_access` and `_default`.
     pub posix_acl: bool,
-    /// Nothing changes the volume while it is mounted: opening a file sends no request, and the kernel keeps what it
-    /// has cached of contents, listings and links.
-    pub unchanging: bool,
+    /// Who changes the volume while it is mounted.
+    pub changes: Changes,
+}
+
+/// Who changes a volume while it is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Nobody: opening a file sends no request, and the kernel keeps what it has cached of contents, listings and
+    /// links.
+    None,
+    /// Only those who use this mount: the kernel sees every change, and keeps listings and links that it has cached.
+    Here,
+    /// Others, too.
+    Anywhere,
 }
 
 /// How a session ended.
@@ -50,7 +71,18 @@ pub enum SessionEnd {
 pub struct Session {
     inflight: Arc<InFlight>,
     lookups: Arc<Lookups>,
+    notifier: Notifier,
     ends: mpsc::UnboundedReceiver<SessionEnd>,
+    forgetting: Option<Forgetting>,
+}
+
+/// Gives back what the kernel had references to, once it is gone.
+struct Forgetting(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl std::fmt::Debug for Forgetting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Forgetting")
+    }
 }
 
 /// What all readers and tasks share.
@@ -58,6 +90,8 @@ struct Shared<F> {
     calls: Calls<F>,
     inflight: Arc<InFlight>,
     lookups: Arc<Lookups>,
+    notifier: Notifier,
+    dialect: Dialect,
     runtime: Handle,
 }
 
@@ -80,17 +114,25 @@ impl Session {
         tracing::debug!(minor = agreed.minor, flags = ?agreed.flags, "agreed with the kernel");
         let inflight = Arc::new(InFlight::default());
         let lookups = Arc::new(Lookups::default());
+        let notifier = Notifier::new(Arc::clone(&channel), fs.root());
         let shared = Arc::new(Shared {
             calls: Calls { fs, config, agreed },
             inflight: Arc::clone(&inflight),
             lookups: Arc::clone(&lookups),
+            notifier: notifier.clone(),
+            dialect: agreed.dialect(),
             runtime,
         });
         let (sender, ends) = mpsc::unbounded_channel();
         for number in 0..READERS {
             start_reader(number, &channel, &shared, &sender)?;
         }
-        Ok(Self { inflight, lookups, ends })
+        let forgetting = Some(Forgetting(Box::pin(async move {
+            for ino in shared.lookups.drain() {
+                shared.calls.fs.forget(ino).await;
+            }
+        })));
+        Ok(Self { inflight, lookups, notifier, ends, forgetting })
     }
 
     /// Inodes that the kernel holds references to: what this mount's table of them has.
@@ -98,22 +140,33 @@ impl Session {
         self.lookups.len()
     }
 
-    /// Waits until the mount is gone and every request has been answered or given up.
+    /// How to tell this mount's kernel that what it has cached is old.
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Waits until the mount is gone, every request has been answered or given up, every change that was begun is
+    /// done, and the filesystem has been told to forget what the kernel had references to.
     pub async fn ended(&mut self) -> SessionEnd {
         let first = self.ends.recv().await.unwrap_or(SessionEnd::Unmounted);
         // The mount is gone for all readers; what waits for the SAN need not.
         self.inflight.end();
         while self.ends.recv().await.is_some() {}
         self.inflight.idle().await;
+        if let Some(forgetting) = &mut self.forgetting {
+            (&mut forgetting.0).await;
+        }
+        self.forgetting = None;
         first
     }
 }
 
 /// Answers INIT; the kernel sends nothing else before.
 fn handshake(channel: &Arc<Channel>, config: &Config) -> Result<Agreed, SessionError> {
+    let mut receiver = Receiver::new(Arc::clone(channel), max_write(config));
     loop {
-        let buf = channel.receive().map_err(SessionError::EndedEarly)?;
-        let request = match Request::parse(buf.bytes()) {
+        let received = receiver.receive().map_err(SessionError::EndedEarly)?;
+        let request = match received.parse(Dialect::default()) {
             Ok(request) => request,
             Err(bad) => {
                 refuse(channel, &bad);
@@ -158,7 +211,7 @@ fn start_reader<F: Filesystem>(
     thread::Builder::new()
         .name(format!("fuse-{number}"))
         .spawn(move || {
-            let end = shared.read_loop(&channel);
+            let end = shared.read_loop(channel);
             // The session may have been dropped.
             let _ = ends.send(end);
         })
@@ -168,25 +221,29 @@ fn start_reader<F: Filesystem>(
 
 impl<F: Filesystem> Shared<F> {
     /// Reads requests until the mount is gone.
-    fn read_loop(self: &Arc<Self>, channel: &Arc<Channel>) -> SessionEnd {
+    fn read_loop(self: &Arc<Self>, channel: Arc<Channel>) -> SessionEnd {
         let _entered = self.runtime.enter();
+        let mut receiver = Receiver::new(Arc::clone(&channel), max_write(&self.calls.config));
         loop {
-            match channel.receive() {
-                Ok(buf) => self.accept(channel, &buf),
+            match receiver.receive() {
+                Ok(received) => self.accept(&channel, received),
                 Err(end) => return end,
             }
         }
     }
 
     /// Deals with one message: at once, or by handing it to a task.
-    fn accept(self: &Arc<Self>, channel: &Arc<Channel>, buf: &RequestBuf) {
-        let request = match Request::parse(buf.bytes()) {
+    fn accept(self: &Arc<Self>, channel: &Arc<Channel>, mut received: Received<'_>) {
+        let data = received.data.take();
+        let data_len = data.as_ref().map_or(0, Buf::len);
+        let request = match Request::parse(received.bytes, data_len, self.dialect) {
             Ok(request) => request,
             Err(bad) => return refuse(channel, &bad),
         };
         match request.message {
             Message::Call(call) => {
-                self.serve(channel, request.unique, Caller { node: request.node, uid: request.uid }, call)
+                let caller = Caller { node: request.node, uid: request.uid, gid: request.gid };
+                self.serve(channel, request.unique, caller, call, data);
             }
             Message::Forget { count } => self.forget(request.node, count),
             Message::BatchForget(records) => {
@@ -202,49 +259,139 @@ impl<F: Filesystem> Shared<F> {
     }
 
     /// Begins a call here, and goes on with it in a task if it has to wait.
-    fn serve(self: &Arc<Self>, channel: &Arc<Channel>, unique: u64, caller: Caller, call: Call) {
+    fn serve(
+        self: &Arc<Self>,
+        channel: &Arc<Channel>,
+        unique: u64,
+        caller: Caller,
+        call: Call,
+        data: Option<Buf>,
+    ) {
         let responder =
             Responder { shared: Arc::clone(self), channel: Arc::clone(channel), unique, sent: false };
+        let root = self.calls.fs.root();
+        let nature = Nature::of(&call, ino_of(caller.node, root), root);
         let shared = Arc::clone(self);
-        let mut future = Box::pin(async move { shared.calls.call(caller, call).await });
+        let mut future = Box::pin(async move { shared.calls.call(caller, call, data).await });
         // A panic must not take this thread along; the responder tells the caller.
         match catch_unwind(AssertUnwindSafe(|| poll_once(future.as_mut()))) {
             Ok(Poll::Ready(answer)) => {
                 self.inflight.answered(unique);
                 responder.send(answer);
             }
-            Ok(Poll::Pending) => self.wait_for(future, responder),
+            Ok(Poll::Pending) => {
+                let ticket = self.inflight.admit(unique);
+                self.spawn(Waiting { future, ticket, responder, nature }.run());
+            }
             Err(_) => drop(responder),
         }
     }
 
     #[allow(clippy::disallowed_methods, reason = "driver: a request that waits is a task of its own")]
-    fn wait_for(&self, mut future: Pin<Box<dyn Future<Output = Answer> + Send>>, responder: Responder<F>) {
-        let mut ticket = match self.inflight.admit(responder.unique) {
-            Ok(ticket) => ticket,
-            Err(why) => {
-                drop(future);
-                return responder.send(given_up(why));
-            }
-        };
-        self.runtime.spawn(async move {
-            let answer = tokio::select! {
-                biased;
-                why = ticket.given_up() => given_up(why),
-                answer = &mut future => answer,
-            };
-            // The call's own buffers and locks go before its caller runs on.
-            drop(future);
-            responder.send(answer);
-            drop(ticket);
-        });
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
     }
 
     /// The kernel drops references to an inode.
-    fn forget(&self, node: u64, count: u64) {
+    fn forget(self: &Arc<Self>, node: u64, count: u64) {
         let ino = ino_of(node, self.calls.fs.root());
         if self.lookups.forget(ino, count) {
-            self.calls.fs.forget(ino);
+            self.give_back(ino);
+        }
+    }
+
+    /// Gives one hold on an inode back.
+    fn give_back(self: &Arc<Self>, ino: Ino) {
+        let shared = Arc::clone(self);
+        let mut forgetting = Box::pin(async move { shared.calls.fs.forget(ino).await });
+        if poll_once(forgetting.as_mut()).is_pending() {
+            let hold = self.inflight.hold();
+            self.spawn(async move {
+                forgetting.await;
+                drop(hold);
+            });
+        }
+    }
+
+    /// Counts the references that an answer is about to give. The first keeps its hold on the inode.
+    fn give(self: &Arc<Self>, given: &[Ino]) {
+        for &ino in given {
+            if !self.lookups.give(ino) {
+                self.give_back(ino);
+            }
+        }
+    }
+}
+
+/// A request that has to wait.
+struct Waiting<F: Filesystem> {
+    future: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    ticket: Ticket,
+    responder: Responder<F>,
+    nature: Nature,
+}
+
+impl<F: Filesystem> Waiting<F> {
+    async fn run(self) {
+        let Self { mut future, mut ticket, responder, nature } = self;
+        let why = tokio::select! {
+            biased;
+            why = ticket.given_up() => why,
+            answer = &mut future => {
+                // The call's own buffers and locks go before its caller runs on.
+                drop(future);
+                return responder.send(answer);
+            }
+        };
+        if why == GivenUp::Interrupted {
+            let grace = if matches!(nature, Nature::Changes(_)) { GRACE_OF_CHANGE } else { GRACE };
+            if let Some(answer) = within(grace, &mut future).await {
+                drop(future);
+                return responder.send(answer);
+            }
+        }
+        if matches!(nature, Nature::Looks) {
+            drop(future);
+            return responder.send(given_up(why));
+        }
+        let shared = Arc::clone(&responder.shared);
+        responder.send(given_up(why));
+        // What it has begun it ends, and what the kernel has not learned of it does not hold.
+        let answer = match nature {
+            Nature::Changes(_) => Some(future.await),
+            _ => tokio::select! {
+                biased;
+                () = shared.inflight.ended() => None,
+                answer = future => Some(answer),
+            },
+        };
+        for ino in answer.iter().flat_map(|answer| &answer.given) {
+            shared.give_back(*ino);
+        }
+        if let (Nature::Changes(aftermath), GivenUp::Interrupted) = (nature, why) {
+            shared.tell(aftermath).await;
+        }
+        drop(ticket);
+    }
+}
+
+/// What `future` gives, if that is soon.
+#[allow(clippy::disallowed_methods, reason = "driver: the time between an interrupt and its answer")]
+async fn within<T>(time: Duration, future: &mut Pin<Box<dyn Future<Output = T> + Send>>) -> Option<T> {
+    tokio::time::timeout(time, future).await.ok()
+}
+
+impl<F: Filesystem> Shared<F> {
+    /// Tells the kernel of a change that it does not know of.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "driver: a notification may block, and so has a thread of its own"
+    )]
+    async fn tell(&self, aftermath: Aftermath) {
+        let notifier = self.notifier.clone();
+        let told = self.runtime.spawn_blocking(move || aftermath.tell(&notifier));
+        if let Err(error) = told.await {
+            tracing::error!(%error, "telling the kernel of a change");
         }
     }
 }
@@ -260,15 +407,12 @@ struct Responder<F: Filesystem> {
 impl<F: Filesystem> Responder<F> {
     fn send(mut self, answer: Answer) {
         self.sent = true;
-        for ino in &answer.given {
-            self.shared.lookups.give(*ino);
-        }
+        self.shared.give(&answer.given);
         if let Err(errno) = self.channel.send(self.unique, answer.outcome) {
             undelivered(self.unique, errno);
+            let root = self.shared.calls.fs.root();
             for ino in &answer.given {
-                if self.shared.lookups.forget(*ino, 1) {
-                    self.shared.calls.fs.forget(*ino);
-                }
+                self.shared.forget(node_of(*ino, root), 1);
             }
         }
     }

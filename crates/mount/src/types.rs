@@ -136,8 +136,10 @@ pub struct Opened {
     pub handle: u64,
     /// Pages (of a directory: the listing) cached by an earlier open are still good.
     pub keep_cache: bool,
-    /// Reads of a file go past the page cache.
+    /// Reads and writes of a file go past the page cache.
     pub direct_io: bool,
+    /// Of those, writes that do not extend the file may run side by side.
+    pub parallel_writes: bool,
 }
 
 /// What statfs(2) shows of the volume.

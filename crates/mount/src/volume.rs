@@ -10,8 +10,8 @@ use ocfs2::{BlockNum, Error, FileType, Inode, Part, Timestamp, Volume};
 use rustix::io::Errno;
 
 use crate::{
-    Attr, Attributes, Config, Data, DirEntry, Entry, FileFlags, FileKind, Filesystem, Ino, Listing, Lookup,
-    Seek, Time, VolumeStat,
+    Attr, Attributes, Changes, Config, Data, DirEntry, Entry, FileFlags, FileKind, Filesystem, Ino, Listing,
+    Lookup, Seek, Time, VolumeStat,
 };
 
 /// How long the kernel may rely on what it was told: nothing changes, so a day is as good as any.
@@ -44,7 +44,7 @@ impl VolumeFs {
 
     /// What a session with it allows the kernel.
     pub fn config(&self) -> Config {
-        Config { posix_acl: self.acl, unchanging: true }
+        Config { posix_acl: self.acl, changes: Changes::None }
     }
 
     /// The volume.

@@ -112,6 +112,8 @@ fn spec(source: String, options: &MountOptions) -> MountSpec {
     MountSpec {
         source,
         subtype: "ocfs2".into(),
+        read_only: true,
+        atime: ::mount::Atime::default(),
         allow_other: options.allow_other,
         default_permissions: true,
         suid: options.suid,

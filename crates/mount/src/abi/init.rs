@@ -16,8 +16,10 @@ bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) struct InitFlags: u64 {
         const ASYNC_READ = 1 << 0;
+        const ATOMIC_O_TRUNC = 1 << 3;
         const EXPORT_SUPPORT = 1 << 4;
         const BIG_WRITES = 1 << 5;
+        const DONT_MASK = 1 << 6;
         const HAS_IOCTL_DIR = 1 << 11;
         const DO_READDIRPLUS = 1 << 13;
         const READDIRPLUS_AUTO = 1 << 14;
@@ -29,7 +31,10 @@ bitflags::bitflags! {
         const CACHE_SYMLINKS = 1 << 23;
         const NO_OPENDIR_SUPPORT = 1 << 24;
         const EXPLICIT_INVAL_DATA = 1 << 25;
+        const HANDLE_KILLPRIV_V2 = 1 << 28;
+        const SETXATTR_EXT = 1 << 29;
         const INIT_EXT = 1 << 30;
+        const DIRECT_IO_ALLOW_MMAP = 1 << 36;
         // Flags this crate never asks for are still flags the kernel may offer.
         const _ = !0;
     }
@@ -46,6 +51,16 @@ pub(crate) struct RawInitIn {
     pub(crate) flags: u32,
 }
 const _: () = assert!(size_of::<RawInitIn>() == 16);
+
+/// What follows with [`InitFlags::INIT_EXT`]: the rest of `struct fuse_init_in`, 48 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub(crate) struct RawInitInMore {
+    /// The upper half of the flags.
+    pub(crate) flags2: u32,
+    pub(crate) unused: [u32; 11],
+}
+const _: () = assert!(size_of::<RawInitInMore>() == 48);
 
 /// Our answer. `struct fuse_init_out`, 64 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]

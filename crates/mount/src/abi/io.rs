@@ -14,6 +14,8 @@ bitflags::bitflags! {
         const KEEP_CACHE = 1 << 1;
         /// The listing of the directory may be cached.
         const CACHE_DIR = 1 << 3;
+        /// Direct writes that do not extend the file may run side by side.
+        const PARALLEL_DIRECT_WRITES = 1 << 6;
     }
 }
 
@@ -23,6 +25,7 @@ bitflags::bitflags! {
 pub(crate) struct RawOpenIn {
     /// As open(2)'s.
     pub(crate) flags: u32,
+    /// Bit 0: set-id bits go with what O_TRUNC takes.
     pub(crate) open_flags: u32,
 }
 const _: () = assert!(size_of::<RawOpenIn>() == 8);
@@ -62,6 +65,18 @@ pub(crate) struct RawReadIn {
 }
 const _: () = assert!(size_of::<RawReadIn>() == 40);
 const _: () = assert!(offset_of!(RawReadIn, size) == 16);
+
+bitflags::bitflags! {
+    /// `FUSE_WRITE_*`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct WriteFlags: u32 {
+        /// Written back from the page cache: nobody's write(2), and its handle may be anybody's.
+        const CACHE = 1 << 0;
+        /// The set-id bits go: the writer may not keep them.
+        const KILL_SET_ID = 1 << 2;
+        const _ = !0;
+    }
+}
 
 /// Head of WRITE; the data follows. `struct fuse_write_in`, 40 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]

@@ -33,7 +33,8 @@ impl Kernel {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .expect("socketpair");
-        let init = message(26, 2, 0, [7u32, 40, 131_072, u32::MAX].as_bytes());
+        let offer: Vec<u32> = [7, 40, 131_072, u32::MAX, u32::MAX].into_iter().chain([0; 11]).collect();
+        let init = message(26, 2, 0, offer.as_bytes());
         send(&ours, &init, rustix::net::SendFlags::empty()).expect("INIT");
         let fs = Arc::new(MemFs::default());
         let runtime = tokio::runtime::Handle::current();

@@ -1,5 +1,6 @@
 //! The transport as a whole: against a pretended kernel, and mounted for real.
 
+mod changed;
 mod kernel;
 mod memfs;
 mod pretended;

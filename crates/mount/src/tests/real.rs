@@ -17,19 +17,21 @@ use tokio::runtime::Runtime;
 
 use super::memfs::{ACL, MemFs, big_byte};
 use super::pretended::until;
-use crate::{Config, Errno, Mount, MountError, MountSpec, Session, SessionEnd};
+use crate::{Atime, Changes, Config, Errno, Mount, MountError, MountSpec, Session, SessionEnd};
 
 /// A mount of the small filesystem; gone, whatever happens, when dropped.
-struct Mounted {
-    fs: Arc<MemFs>,
-    session: Session,
+pub(super) struct Mounted {
+    pub(super) fs: Arc<MemFs>,
+    pub(super) session: Session,
     mount: Mount,
     dir: TempDir,
     runtime: Runtime,
 }
 
-fn spec() -> MountSpec {
+fn spec(changes: Changes) -> MountSpec {
     MountSpec {
+        read_only: changes == Changes::None,
+        atime: Atime::default(),
         source: "a volume, and more".into(),
         subtype: "ocfs2".into(),
         allow_other: true,
@@ -42,7 +44,7 @@ fn spec() -> MountSpec {
 
 impl Mounted {
     /// Mounts; `None`, said in a line, where that cannot be done.
-    fn new(config: Config) -> Option<Self> {
+    pub(super) fn new(config: Config) -> Option<Self> {
         if !rustix::process::geteuid().is_root() || !PathBuf::from("/dev/fuse").exists() {
             eprintln!("skipped: mounting needs root and /dev/fuse");
             return None;
@@ -51,19 +53,19 @@ impl Mounted {
         let dir = tempfile::tempdir().expect("a directory");
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("chmod");
         let fs = Arc::new(MemFs::default());
-        let (mount, device) = Mount::new(&spec(), dir.path()).expect("mounted");
+        let (mount, device) = Mount::new(&spec(config.changes), dir.path()).expect("mounted");
         let session =
             Session::start(device, Arc::clone(&fs), config, runtime.handle().clone()).expect("started");
         mount.raise_read_ahead();
         Some(Self { fs, session, mount, dir, runtime })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// How the session ended; it must have, within 10 s.
-    fn ended(&mut self) -> SessionEnd {
+    pub(super) fn ended(&mut self) -> SessionEnd {
         let Self { runtime, session, .. } = self;
         runtime
             .block_on(async { tokio::time::timeout(Duration::from_secs(10), session.ended()).await })
@@ -71,8 +73,10 @@ impl Mounted {
     }
 }
 
-const CONFIGS: [Config; 2] =
-    [Config { posix_acl: true, unchanging: true }, Config { posix_acl: true, unchanging: false }];
+const CONFIGS: [Config; 2] = [
+    Config { posix_acl: true, changes: Changes::None },
+    Config { posix_acl: true, changes: Changes::Anywhere },
+];
 
 fn mounts_at(dir: &std::path::Path) -> usize {
     let table = fs::read_to_string("/proc/self/mounts").expect("mounts");
@@ -80,7 +84,7 @@ fn mounts_at(dir: &std::path::Path) -> usize {
 }
 
 /// Waits for a child; it must end within 10 s.
-fn wait(child: &mut Child) -> std::process::ExitStatus {
+pub(super) fn wait(child: &mut Child) -> std::process::ExitStatus {
     let mut status = None;
     for _ in 0..1000 {
         status = child.try_wait().expect("wait");
@@ -290,7 +294,7 @@ fn two_mounts_side_by_side_and_one_above_the_other() {
 
     // A mount above hides the one below, and taking the lower away must not take the upper.
     let fs = Arc::new(MemFs::default());
-    let (mut above, device) = Mount::new(&spec(), one.dir.path()).expect("mounted");
+    let (mut above, device) = Mount::new(&spec(Changes::None), one.dir.path()).expect("mounted");
     let runtime = one.runtime.handle().clone();
     let _session = Session::start(device, fs, CONFIGS[0], runtime).expect("started");
     assert!(above.is_mounted() && !one.mount.is_mounted());
@@ -325,9 +329,9 @@ fn mount_points_that_are_none() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let missing = Mount::new(&spec(), &dir.path().join("missing")).expect_err("no directory");
+    let missing = Mount::new(&spec(Changes::None), &dir.path().join("missing")).expect_err("no directory");
     assert_eq!(missing.hint(), Some("make the directory first"));
     let file = dir.path().join("file");
     fs::write(&file, b"").expect("write");
-    assert!(matches!(Mount::new(&spec(), &file), Err(MountError::NotADirectory { .. })));
+    assert!(matches!(Mount::new(&spec(Changes::None), &file), Err(MountError::NotADirectory { .. })));
 }

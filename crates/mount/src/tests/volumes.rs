@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{Mount, MountSpec, Session, VolumeFs};
+use crate::{Atime, Changes, Config, Mount, MountSpec, Session, VolumeFs};
 
 /// A mounted volume; gone when dropped.
 struct Mounted {
@@ -23,6 +23,11 @@ struct Mounted {
 
 /// Mounts an image; `None`, said in a line, where nothing can be mounted.
 fn mount(image: &Path) -> Option<Mounted> {
+    mount_as(image, true)
+}
+
+/// The same; with `read_only` off, the kernel lets changes through to a filesystem that knows none.
+fn mount_as(image: &Path, read_only: bool) -> Option<Mounted> {
     if !rustix::process::geteuid().is_root() || !PathBuf::from("/dev/fuse").exists() {
         eprintln!("skipped: mounting needs root and /dev/fuse");
         return None;
@@ -38,6 +43,8 @@ fn mount(image: &Path) -> Option<Mounted> {
     let spec = MountSpec {
         source: image.display().to_string(),
         subtype: "ocfs2".into(),
+        read_only,
+        atime: Atime::default(),
         allow_other: true,
         default_permissions: true,
         suid: false,
@@ -45,7 +52,8 @@ fn mount(image: &Path) -> Option<Mounted> {
         exec: false,
     };
     let (mount, device) = Mount::new(&spec, dir.path()).expect("mounted");
-    let config = fs.config();
+    let changes = if read_only { Changes::None } else { Changes::Here };
+    let config = Config { changes, ..fs.config() };
     let session = Session::start(device, fs, config, runtime.handle().clone()).expect("started");
     mount.raise_read_ahead();
     Some(Mounted { _mount: mount, session, dir, _runtime: runtime })
@@ -121,6 +129,28 @@ fn what_the_kernel_forgets_is_forgotten() {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         assert_eq!(m.session.referenced(), 0);
+    }
+}
+
+#[test]
+fn a_filesystem_that_is_only_read_refuses_changes_itself() {
+    let Some(m) = mount_as(&fixtures::image("c"), false) else { return };
+    let at = |name: &str| m.dir.path().join(name);
+    let lost = at("lost+found");
+    let refused = [
+        fs::write(at("new"), b"x"),
+        fs::create_dir(at("newdir")),
+        fs::remove_dir(&lost),
+        fs::rename(&lost, at("other")),
+        fs::set_permissions(&lost, Permissions::from_mode(0o777)),
+        std::os::unix::fs::symlink("x", at("other")),
+        std::os::unix::fs::chown(&lost, Some(1), None),
+        rustix::fs::setxattr(&lost, "user.a", b"b", rustix::fs::XattrFlags::empty()).map_err(Into::into),
+        rustix::fs::removexattr(&lost, "user.a").map_err(Into::into),
+    ];
+    for (number, outcome) in refused.into_iter().enumerate() {
+        let kind = outcome.expect_err("refused").kind();
+        assert_eq!(kind, std::io::ErrorKind::ReadOnlyFilesystem, "number {number}");
     }
 }
 
