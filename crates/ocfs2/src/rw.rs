@@ -22,6 +22,7 @@ mod replay;
 mod setattr;
 mod slots;
 mod tend;
+mod trim;
 mod xattr;
 
 use std::sync::{Arc, Mutex, PoisonError};

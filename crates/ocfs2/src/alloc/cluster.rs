@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ocfs2_format::{BlockNum, ClusterNum, Geometry, GroupDescriptor};
+use ocfs2_format::{BlockKind, BlockNum, ClusterNum, Geometry, GroupDescriptor};
 
 use super::chain::ChainAllocator;
 use super::held::without;
@@ -135,6 +135,30 @@ impl Allocators {
             start += count;
         }
         Ok(())
+    }
+
+    /// The clusters of group number `index` that may be claimed. The caller holds the bitmap's lock.
+    pub(crate) async fn free_in_group(
+        &self,
+        handle: &Handle<'_>,
+        index: u32,
+    ) -> Result<Vec<ClusterRun>, Error> {
+        let ino = self.file(SystemFile::GlobalBitmap)?;
+        handle.expect_locked(ino)?;
+        let geometry = handle.volume().geometry;
+        let group = geometry.cluster_group_block(index, self.first_group);
+        let bytes = handle.get(ino, group, BlockKind::GroupDescriptor).await?;
+        let parsed = GroupDescriptor::parse(handle.volume(), group, bytes.bytes(), Some(ino))?;
+        let Some((base, limit)) = self.group_place(&geometry, group) else { return Ok(Vec::new()) };
+        let state = self.state();
+        let mut runs = Vec::new();
+        for bits in parsed.bitmap.free_runs(0..parsed.bitmap.len().min(limit)) {
+            let clusters = bits.start + base..bits.end + base;
+            for free in without(clusters.clone(), state.held.in_range(&clusters)) {
+                runs.push(ClusterRun { start: ClusterNum(free.start), clusters: free.end - free.start });
+            }
+        }
+        Ok(runs)
     }
 
     /// The cluster that bit 0 of a cluster group stands for, and how many bits the group has on this volume.

@@ -275,3 +275,38 @@ fn flags_are_kept_and_bind() {
     .unwrap();
     closed.unwrap();
 }
+
+/// Every free cluster is given up, and no other: all files read as before from a device that forgets what is discarded.
+#[test]
+fn trimming_gives_up_free_clusters_only() {
+    for name in ["a", "c", "dirty-orphan"] {
+        let device = Arc::new(in_memory(name));
+        let free = async |fs: &Writable| {
+            let stat = fs.volume().statfs().await.unwrap();
+            stat.free * stat.block_size
+        };
+        let (told, closed) = block_on(written(Arc::clone(&device) as Arc<dyn BlockDevice>, async |fs| {
+            let all = 0..u64::MAX;
+            let (mut seen, mut last) = (0, 0);
+            let told = fs.trim(all, 0, |bytes| (seen, last) = (seen + 1, bytes)).await.unwrap();
+            assert!(seen > 0 && last <= device.geometry().size);
+            assert_eq!(fs.trim(0..u64::MAX, u64::MAX, |_| ()).await.unwrap(), 0, "no run is that long");
+            assert!(fs.trim(0..told / 2, 0, |_| ()).await.unwrap() <= told / 2);
+            (told, free(fs).await)
+        }))
+        .unwrap();
+        closed.unwrap();
+        // What has been freed by the recovery is held until it is home.
+        assert!(told.0 <= told.1 && told.0 > told.1 / 2, "{name}: {told:?}");
+        let untouched = in_memory(name);
+        let (before, after) =
+            block_on(async { (walk(&reread(&untouched).await).await, walk(&reread(&device).await).await) });
+        assert!(after.errors.is_empty(), "{name}: {:?}", after.errors);
+        let contents = |lines: &BTreeMap<String, String>| -> Vec<String> {
+            let hash = |line: &String| line.split("\"sha256").nth(1).map(str::to_owned);
+            lines.values().filter_map(hash).collect()
+        };
+        assert_eq!(contents(&before.lines), contents(&after.lines), "{name}");
+        assert_clean(name, &device);
+    }
+}
