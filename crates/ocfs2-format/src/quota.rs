@@ -5,9 +5,11 @@ mod local;
 
 pub use global::{
     QuotaEntry, QuotaInfo, QuotaLeaf, RawQuotaEntry, RawQuotaInfo, RawQuotaLeafHeader, qtree_depth,
-    qtree_index, qtree_refs,
+    qtree_index, qtree_refs, qtree_share, qtree_slot,
 };
-pub use local::{LocalQuotaEntry, LocalQuotaInfo, QuotaChunk, RawLocalQuotaEntry, RawLocalQuotaInfo};
+pub use local::{
+    LocalQuotaEntry, LocalQuotaInfo, QuotaChunk, QuotaPlace, RawLocalQuotaEntry, RawLocalQuotaInfo,
+};
 
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -20,7 +22,7 @@ use crate::volume::Volume;
 const RESERVED: usize = 8;
 
 /// Whose usage a quota file counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QuotaKind {
     /// Users.
     User,

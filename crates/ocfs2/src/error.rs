@@ -5,7 +5,7 @@ use std::sync::Arc;
 use block::BlockError;
 use ocfs2_format::{BlockNum, Corrupt, FileType, ProbeError};
 
-use crate::lock::LockError;
+use crate::lock::{LockError, QuotaKind};
 use crate::{NotWritable, SystemFile, type_name};
 
 /// Why an operation on an open volume failed. Cheap to clone: all who waited for one read get its error.
@@ -326,6 +326,47 @@ pub enum Error {
         /// `i_attr`.
         flags: u32,
     },
+    /// A user or group would have more than its limit allows.
+    #[error(
+        "{} {id}: the quota allows {limit} {what}, and it would have {usage}",
+        crate::rw::kind_name(*kind)
+    )]
+    Quota {
+        /// Whether it is a user or a group.
+        kind: QuotaKind,
+        /// Its id.
+        id: u32,
+        /// Bytes or inodes.
+        what: &'static str,
+        /// The hard limit, or the soft one where its grace is over.
+        limit: u64,
+        /// What it would have.
+        usage: u64,
+    },
+    /// Usage is to be counted for a user or group that this node does not keep yet. It is tried again with it.
+    #[error("usage of {} {id} is not kept by this node yet", crate::rw::kind_name(*kind))]
+    NotCounted {
+        /// Whether it is a user or a group.
+        kind: QuotaKind,
+        /// Its id.
+        id: u32,
+    },
+    /// The volume does not count what users or groups use.
+    #[error("the volume has no quotas for {}s", crate::rw::kind_name(*kind))]
+    NoQuota {
+        /// Which of them.
+        kind: QuotaKind,
+    },
+    /// A quota file that contradicts itself.
+    #[error("inode {ino}: block {block} of the quota file: {what}")]
+    QuotaFile {
+        /// The file.
+        ino: BlockNum,
+        /// Block of the file.
+        block: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Something that is not built yet.
     #[error("{what} is not built yet")]
     NotBuilt {
@@ -387,6 +428,7 @@ impl From<BlockError> for Error {
 mod errno {
     pub(super) const EPERM: i32 = 1;
     pub(super) const ENOENT: i32 = 2;
+    pub(super) const ESRCH: i32 = 3;
     pub(super) const EIO: i32 = 5;
     pub(super) const EAGAIN: i32 = 11;
     pub(super) const ENOTDIR: i32 = 20;
@@ -401,6 +443,7 @@ mod errno {
     pub(super) const ELOOP: i32 = 40;
     pub(super) const ENODATA: i32 = 61;
     pub(super) const EOPNOTSUPP: i32 = 95;
+    pub(super) const EDQUOT: i32 = 122;
 }
 
 impl Error {
@@ -422,12 +465,15 @@ impl Error {
             Self::InvalidAcl { .. } => errno::EINVAL,
             Self::XattrName { .. } => errno::EOPNOTSUPP,
             Self::Flagged { .. } => errno::EPERM,
+            Self::Quota { .. } => errno::EDQUOT,
+            Self::NoQuota { .. } => errno::ESRCH,
             Self::NotBuilt { .. } => errno::EOPNOTSUPP,
             Self::ReadOnly { .. } => errno::EROFS,
             Self::Lock(LockError::Busy { .. }) => errno::EAGAIN,
-            Self::TruncateLogFull { .. } | Self::WindowReserved { .. } | Self::Unlocked { .. } => {
-                errno::EBUSY
-            }
+            Self::TruncateLogFull { .. }
+            | Self::WindowReserved { .. }
+            | Self::Unlocked { .. }
+            | Self::NotCounted { .. } => errno::EBUSY,
             _ => errno::EIO,
         }
     }

@@ -65,13 +65,17 @@ pub use error::{Error, JournalError, OpenError};
 pub use fiemap::{Fiemap, FiemapExtent};
 pub use inode::Inode;
 pub use manifest::{ManifestJob, ManifestPart};
+pub use ocfs2_format::quota::QuotaKind;
 pub use ocfs2_format::{
     BlockNum, BlockSize, ClusterInfo, ClusterSize, Compat, Dinode, DinodeFlags, DynFeatures, Features,
     FileType, Geometry, Incompat, Superblock, Timestamp, Uuid,
 };
 pub use open::{OpenOptions, Warning};
 pub use path::Follow;
-pub use rw::{Clock, NotWritable, SetAttr, SetTime, SetXattr, Writable, WriteOptions, XattrHow};
+pub use rw::{
+    Clock, NotWritable, QuotaGraces, QuotaLimits, QuotaStatus, SetAttr, SetTime, SetXattr, Writable,
+    WriteOptions, XattrHow,
+};
 pub use seek::Seek;
 pub use statfs::StatFs;
 pub use system::{Slot, SystemFile};

@@ -11,6 +11,7 @@ mod local;
 mod lvb;
 mod name;
 mod order;
+mod quota_lvb;
 
 use std::fmt::Debug;
 
@@ -18,8 +19,10 @@ use block::IoFuture;
 
 pub use local::LocalLocks;
 pub use lvb::{LVB_LEN, Lvb, MetaLvb, RawMetaLvb};
-pub use name::{LockKind, LockName, QuotaKind};
+pub use name::{LockKind, LockName};
+pub use ocfs2_format::quota::QuotaKind;
 pub use order::{Locks, Rank};
+pub use quota_lvb::RawQuotaLvb;
 
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,6 +16,7 @@ mod hand_over;
 mod journal;
 mod open;
 mod operation;
+mod quota;
 mod recover;
 mod refcount;
 mod replay;
@@ -33,6 +34,8 @@ use tokio::sync;
 pub use clock::Clock;
 pub use gate::NotWritable;
 pub use open::WriteOptions;
+pub(crate) use quota::kind_name;
+pub use quota::{QuotaGraces, QuotaLimits, QuotaStatus};
 pub use setattr::{SetAttr, SetTime};
 pub use xattr::{SetXattr, XattrHow};
 
@@ -40,6 +43,7 @@ use crate::alloc::Allocators;
 use crate::lock::{Guard, LockName, LockService};
 use crate::{Error, SystemFile, Volume};
 use journal::Journal;
+use quota::Quotas;
 
 /// An OCFS2 volume open for reading and writing. Cloning is cheap: all clones are the same volume.
 ///
@@ -49,6 +53,8 @@ use journal::Journal;
 #[derive(Clone, Debug)]
 pub struct Writable {
     inner: Arc<Inner>,
+    /// Whether quotas are counted only, and not kept within their limits.
+    ignores_limits: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +64,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     journal: Journal,
     alloc: Allocators,
+    quotas: Quotas,
     /// Whose turn it is to change metadata. Fair: the one who waits longest is next.
     turn: sync::Mutex<()>,
     slot: u16,
@@ -70,6 +77,13 @@ impl Writable {
     #[must_use]
     pub fn volume(&self) -> &Volume {
         &self.inner.volume
+    }
+
+    /// The same volume for a caller whom no quota binds: the superuser (`CAP_SYS_RESOURCE`). What it makes owners use
+    /// is counted.
+    #[must_use]
+    pub fn ignoring_quota_limits(&self) -> Self {
+        Self { ignores_limits: true, ..self.clone() }
     }
 
     /// The slot that this node has.
@@ -114,6 +128,14 @@ impl Writable {
     /// Where clusters and blocks of metadata come from.
     pub(crate) fn alloc(&self) -> &Allocators {
         &self.inner.alloc
+    }
+
+    fn quotas(&self) -> &Quotas {
+        &self.inner.quotas
+    }
+
+    fn ignores_limits(&self) -> bool {
+        self.ignores_limits
     }
 
     /// The inode of the system file `file`.

@@ -84,16 +84,44 @@ impl TestVolume {
 
     /// Opens the volume for writing, alone, does `work` on it, and closes it.
     pub(crate) async fn written<T>(&self, work: impl AsyncFnOnce(&Writable) -> T) -> T {
-        let (device, _) = open(&self.path).await;
-        let service = Arc::new(LocalLocks::default());
-        let fs = Writable::open(device, WriteOptions::default(), service, Arc::new(Still)).await;
-        let fs = fs.expect("a volume that can be written");
+        let fs = self.writable(Arc::new(Still)).await;
         let both = async {
             let done = work(&fs).await;
             fs.close().await.expect("a device that does not fail");
             done
         };
         futures_util::future::join(fs.drive(), both).await.1
+    }
+
+    /// The same without closing it, as after a crash: what was changed is in the journal.
+    pub(crate) async fn crashed<T>(&self, work: impl AsyncFnOnce(&Writable) -> T) -> T {
+        let fs = self.writable(Arc::new(Still)).await;
+        let work = async {
+            let done = work(&fs).await;
+            fs.sync().await.expect("a device that does not fail");
+            done
+        };
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            () = fs.drive() => panic!("it ends with closing"),
+        }
+    }
+
+    /// Opens the volume for writing, alone.
+    pub(crate) async fn writable(&self, clock: Arc<dyn Clock>) -> Writable {
+        let (device, _) = open(&self.path).await;
+        let service = Arc::new(LocalLocks::default());
+        let fs = Writable::open(device, WriteOptions::default(), service, clock).await;
+        fs.expect("a volume that can be written")
+    }
+
+    /// Fails as [`Self::assert_clean`] does, and where quotas are not counted right.
+    pub(crate) async fn assert_counted(&self) {
+        let after = judged(&self.path).await;
+        let news: Vec<_> = after.iter().filter(|line| !self.said.contains(line)).collect();
+        assert!(news.is_empty(), "{news:#?}");
     }
 
     /// Publishes, and writes everything home at once: what the journal does in its time.

@@ -155,6 +155,22 @@ pub fn qtree_depth(volume: &Volume) -> u32 {
     depth
 }
 
+/// Which reference of a tree block at `level` (0 = root) leads to `id`.
+#[must_use]
+pub fn qtree_slot(volume: &Volume, level: u32, id: u32) -> usize {
+    let refs = u64::from(qtree_refs(volume));
+    let share = qtree_share(volume, level);
+    let index = u64::from(id).checked_div(share).and_then(|index| index.checked_rem(refs));
+    index.and_then(|index| usize::try_from(index).ok()).unwrap_or(0)
+}
+
+/// How many ids one reference of a tree block at `level` (0 = root) stands for.
+#[must_use]
+pub fn qtree_share(volume: &Volume, level: u32) -> u64 {
+    let below = qtree_depth(volume).saturating_sub(level).saturating_sub(1);
+    u64::from(qtree_refs(volume)).saturating_pow(below)
+}
+
 /// The reference that tree block `data` at `level` (0 = root) has for `id`: a block of the file, `None` = no such id.
 ///
 /// # Errors
@@ -166,18 +182,13 @@ pub fn qtree_index(
     (level, id, blocks): (u32, u32, u32),
 ) -> Result<Option<u32>, Corrupt> {
     let input = Input::new(volume, block, Structure::QuotaTree, data)?;
-    let refs = qtree_refs(volume);
-    let below = qtree_depth(volume).saturating_sub(level).saturating_sub(1);
-    let share = u64::from(refs).saturating_pow(below);
-    let index = u64::from(id).checked_div(share).and_then(|index| index.checked_rem(u64::from(refs)));
-    let index = index.and_then(|index| usize::try_from(index).ok()).unwrap_or(0);
-    let found: &U32 = input.at(index.saturating_mul(4))?;
+    let found: &U32 = input.at(qtree_slot(volume, level, id).saturating_mul(4))?;
     input.used(("reference", found.get()), ("blocks of the file", blocks.saturating_sub(1)))?;
     Ok(Some(found.get()).filter(|&found| found != 0))
 }
 
 /// A checked entry: limits and usage of one id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuotaEntry {
     /// User or group id.
     pub id: u32,
@@ -195,11 +206,51 @@ pub struct QuotaEntry {
     pub grace_ends: (u64, u64),
 }
 
+impl RawQuotaEntry {
+    /// The entry as it is to lie on disk. One that is all zero, which id 0 can be, gets a meaningless
+    /// [`itime`](Self::itime) of 1, as in the kernel: else it would be free.
+    #[must_use]
+    pub fn new(entry: &QuotaEntry) -> Self {
+        let raw = Self {
+            id: entry.id.into(),
+            use_count: entry.use_count.into(),
+            ihardlimit: entry.inode_limits.0.into(),
+            isoftlimit: entry.inode_limits.1.into(),
+            curinodes: entry.inodes.into(),
+            bhardlimit: entry.space_limits.0.into(),
+            bsoftlimit: entry.space_limits.1.into(),
+            curspace: entry.space.into(),
+            btime: entry.grace_ends.0.into(),
+            itime: entry.grace_ends.1.into(),
+            ..Self::default()
+        };
+        if raw == Self::default() { Self { itime: 1.into(), ..raw } } else { raw }
+    }
+}
+
+impl From<&RawQuotaEntry> for QuotaEntry {
+    fn from(raw: &RawQuotaEntry) -> Self {
+        Self {
+            id: raw.id.get(),
+            use_count: raw.use_count.get(),
+            inode_limits: (raw.ihardlimit.get(), raw.isoftlimit.get()),
+            inodes: raw.curinodes.get(),
+            space_limits: (raw.bhardlimit.get(), raw.bsoftlimit.get()),
+            space: raw.curspace.get(),
+            grace_ends: (raw.btime.get(), raw.itime.get()),
+        }
+    }
+}
+
 /// A checked leaf.
 #[derive(Clone, Copy, Debug)]
 pub struct QuotaLeaf<'a> {
     /// Entries in use, as counted on disk.
     pub used: u16,
+    /// The leaf after it in the list of those with free entries.
+    pub next_free: Option<u32>,
+    /// The leaf before it in that list.
+    pub prev_free: Option<u32>,
     entries: &'a [RawQuotaEntry],
 }
 
@@ -221,20 +272,25 @@ impl<'a> QuotaLeaf<'a> {
         let capacity = Self::capacity(volume);
         input.count("dqdh_entries", raw.entries.get(), capacity)?;
         let entries = input.slice_at(size_of::<RawQuotaLeafHeader>(), capacity)?;
-        Ok(Self { used: raw.entries.get(), entries })
+        let link = |link: U32| Some(link.get()).filter(|&block| block != 0);
+        let (next_free, prev_free) = (link(raw.next_free), link(raw.prev_free));
+        Ok(Self { used: raw.entries.get(), next_free, prev_free, entries })
+    }
+
+    /// Byte of a leaf at which entry number `index` begins.
+    #[must_use]
+    pub fn offset(index: usize) -> usize {
+        index.saturating_mul(size_of::<RawQuotaEntry>()).saturating_add(size_of::<RawQuotaLeafHeader>())
+    }
+
+    /// All entries in their order; `None` for those that are free.
+    pub fn slots(&self) -> impl Iterator<Item = Option<QuotaEntry>> + use<'a> {
+        let free = RawQuotaEntry::default();
+        self.entries.iter().map(move |raw| (*raw != free).then(|| QuotaEntry::from(raw)))
     }
 
     /// The entries in use.
     pub fn entries(&self) -> impl Iterator<Item = QuotaEntry> + use<'a> {
-        let used = self.entries.iter().filter(|raw| **raw != RawQuotaEntry::default());
-        used.map(|raw| QuotaEntry {
-            id: raw.id.get(),
-            use_count: raw.use_count.get(),
-            inode_limits: (raw.ihardlimit.get(), raw.isoftlimit.get()),
-            inodes: raw.curinodes.get(),
-            space_limits: (raw.bhardlimit.get(), raw.bsoftlimit.get()),
-            space: raw.curspace.get(),
-            grace_ends: (raw.btime.get(), raw.itime.get()),
-        })
+        self.slots().flatten()
     }
 }

@@ -98,6 +98,16 @@ impl<'a> QuotaChunk<'a> {
         bits.checked_div(Self::entries_per_block(volume)).unwrap_or(0)
     }
 
+    /// Entries of a full chunk.
+    #[must_use]
+    pub fn entries_per_chunk(volume: &Volume) -> u32 {
+        let entries = Self::blocks_per_chunk(volume).saturating_mul(Self::entries_per_block(volume));
+        u32::try_from(entries).unwrap_or(0)
+    }
+
+    /// Byte of a header at which the bitmap begins.
+    pub const BITMAP_OFFSET: usize = 4;
+
     /// Block of the file that is the header of chunk `chunk`.
     #[must_use]
     pub fn header_block(volume: &Volume, chunk: u32) -> u64 {
@@ -112,10 +122,47 @@ impl<'a> QuotaChunk<'a> {
     pub fn parse(volume: &Volume, block: BlockNum, data: &'a [u8]) -> Result<Self, Corrupt> {
         let input = Input::new(volume, block, Structure::QuotaChunk, data)?;
         let free: &U32 = input.at(0)?;
-        let entries = Self::blocks_per_chunk(volume).saturating_mul(Self::entries_per_block(volume));
-        input.count("dqc_free", free.get(), entries)?;
-        let bytes = input.bytes_at(4, usable(volume).saturating_sub(4))?;
-        Ok(Self { free: free.get(), bitmap: Bitmap::new(bytes, u32::try_from(entries).unwrap_or(0)) })
+        let entries = Self::entries_per_chunk(volume);
+        input.count("dqc_free", free.get(), usize::try_from(entries).unwrap_or(0))?;
+        let bytes =
+            input.bytes_at(Self::BITMAP_OFFSET, usable(volume).saturating_sub(Self::BITMAP_OFFSET))?;
+        Ok(Self { free: free.get(), bitmap: Bitmap::new(bytes, entries) })
+    }
+}
+
+/// Where an entry of a local file lies. Entries are numbered through, chunk by chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaPlace {
+    /// Block of the file that is the header of its chunk.
+    pub header: u64,
+    /// Its bit in the chunk's bitmap.
+    pub bit: u32,
+    /// Block of the file that holds it.
+    pub block: u64,
+    /// Byte of that block.
+    pub offset: usize,
+}
+
+impl QuotaPlace {
+    /// Where entry `number` lies.
+    #[must_use]
+    pub fn of(volume: &Volume, number: u32) -> Self {
+        let in_block = u32::try_from(QuotaChunk::entries_per_block(volume)).unwrap_or(0);
+        let in_chunk = QuotaChunk::entries_per_chunk(volume);
+        // No block is so small that there are none, but then all would be the first.
+        let split = |number: u32, of: u32| {
+            (number.checked_div(of).unwrap_or(0), number.checked_rem(of).unwrap_or(0))
+        };
+        let (chunk, bit) = split(number, in_chunk);
+        let (block, index) = split(bit, in_block);
+        let header = QuotaChunk::header_block(volume, chunk);
+        let index = usize::try_from(index).unwrap_or(0);
+        Self {
+            header,
+            bit,
+            block: header.saturating_add(1).saturating_add(u64::from(block)),
+            offset: index.saturating_mul(size_of::<RawLocalQuotaEntry>()),
+        }
     }
 }
 

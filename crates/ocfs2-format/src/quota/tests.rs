@@ -54,3 +54,25 @@ fn leaves_show_entries_in_use() {
     assert_eq!(leaf.entries().map(|e| (e.id, e.space)).collect::<Vec<_>>(), [(1000, 4096)]);
     assert_eq!(QuotaLeaf::capacity(&volume), 5);
 }
+
+#[test]
+fn an_entry_is_never_taken_for_a_free_one() {
+    let entry = QuotaEntry { id: 7, use_count: 1, space: u64::MAX, ..QuotaEntry::default() };
+    assert_eq!(QuotaEntry::from(&RawQuotaEntry::new(&entry)), entry);
+    let nothing = RawQuotaEntry::new(&QuotaEntry::default());
+    assert_eq!((nothing.itime.get(), nothing == RawQuotaEntry::default()), (1, false));
+}
+
+#[test]
+fn entries_of_a_local_file_are_numbered_through() {
+    let volume = volume(9, 12);
+    assert_eq!(QuotaChunk::entries_per_chunk(&volume), 190 * 21);
+    let place = |number| {
+        let QuotaPlace { header, bit, block, offset } = QuotaPlace::of(&volume, number);
+        (header, bit, block, offset)
+    };
+    assert_eq!(place(0), (1, 0, 2, 0));
+    assert_eq!(place(22), (1, 22, 3, 24));
+    assert_eq!(place(190 * 21 - 1), (1, 190 * 21 - 1, 191, 20 * 24));
+    assert_eq!(place(190 * 21 + 1), (192, 1, 193, 24));
+}

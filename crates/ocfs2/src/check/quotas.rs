@@ -175,7 +175,9 @@ impl<'a> File<'a> {
             self.say(out, Code::DqblkInvalid, block.0, why);
         }
         for entry in leaf.entries() {
-            if told.insert(entry.id, (entry.space.into(), entry.inodes.into())).is_some() {
+            // It is a sum, and may be less than nothing as long as a local file has something to add.
+            let told_of = (entry.space.cast_signed().into(), entry.inodes.cast_signed().into());
+            if told.insert(entry.id, told_of).is_some() {
                 self.say(
                     out,
                     Code::DupDqblkValid,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ocfs2_format::BlockNum;
+use ocfs2_format::quota::QuotaKind;
 
 /// What a lock protects, and what the filesystem owes before it is lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,15 +36,6 @@ pub enum LockKind {
     /// The names of one inode in one directory. Where another node wants it exclusively, all cached names of this inode
     /// in this directory are dropped, and the inode is noted as perhaps orphaned.
     Dentry,
-}
-
-/// Which quota.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum QuotaKind {
-    /// By user.
-    User,
-    /// By group.
-    Group,
 }
 
 impl LockKind {

@@ -8,6 +8,7 @@ use zerocopy::FromBytes;
 
 use super::Writable;
 use super::operation::Wanted;
+use super::quota::Effect;
 use crate::alloc::Allocators;
 use crate::lock::Locks;
 use crate::txn::{Blocks, Handle};
@@ -23,6 +24,8 @@ pub(crate) struct Change<'c> {
     handle: Handle<'c>,
     fs: &'c Writable,
     wanted: &'c mut Wanted,
+    /// What is done in memory once it is published.
+    effects: Vec<Effect>,
     _turn: MutexGuard<'c, ()>,
     _locks: PhantomData<&'c Locks<'c>>,
 }
@@ -34,7 +37,7 @@ impl<'c> Change<'c> {
         wanted: &'c mut Wanted,
         turn: MutexGuard<'c, ()>,
     ) -> Self {
-        Self { handle, fs, wanted, _turn: turn, _locks: PhantomData }
+        Self { handle, fs, wanted, effects: Vec::new(), _turn: turn, _locks: PhantomData }
     }
 
     /// The volume that is changed.
@@ -73,6 +76,11 @@ impl<'c> Change<'c> {
         Ok(RawDinode::mut_from_prefix(bytes).expect("a block that was parsed as a dinode"))
     }
 
+    /// What is to be done in memory once this is published.
+    pub(super) fn effects(&mut self) -> &mut Vec<Effect> {
+        &mut self.effects
+    }
+
     /// Ends the change. When its steps were `done`, from now on everybody sees it, and a commit of the transaction it
     /// went to makes it last. Where they want of a lock, or of room that can be made, nothing has happened and it is
     /// to be tried again, with another [`begin`](super::operation::Operation::begin): `None`.
@@ -94,15 +102,18 @@ impl<'c> Change<'c> {
     /// Hands the blocks to the journal. The room in the log is asked for only now that it is known how much is needed:
     /// others wait for their turn meanwhile, and the journal's own work waits for nobody.
     async fn publish(self) -> Result<(), Error> {
-        let Self { handle, fs, .. } = self;
+        // Its turn ends with this function: nobody sees the blocks without what goes with them in memory.
+        let Self { handle, fs, effects, _turn, .. } = self;
         let credits = u32::try_from(handle.credits()).unwrap_or(u32::MAX);
         if credits == 0 {
+            fs.quotas().apply(&effects);
             return Ok(());
         }
         let reservation = fs.journal().reserve(credits).await?;
         let sealed = handle.seal();
         let tid = fs.journal().publish(reservation, fs.volume().meta(), &sealed)?;
         fs.alloc().published(&sealed, tid.0);
+        fs.quotas().apply(&effects);
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ impl Writable {
     async fn try_close(&self) -> Result<(), Error> {
         // What this slot holds on to goes back first. Where that fails, it is still the next one's to do.
         let mut op = self.operation();
+        op.quotas_off().await?;
         op.close_window().await?;
         op.empty_truncate_log(self.slot()).await?;
         drop(op);

@@ -35,6 +35,7 @@ impl Writable {
     async fn answer(&self, demand: Demand) {
         let owed = match demand.name.kind() {
             LockKind::Meta => self.settle_inode(demand.name.block(), demand.from, demand.to).await,
+            LockKind::QuotaInfo => self.settle_quota(demand.name, demand.from).await,
             LockKind::Refcount => self.settle(demand.name.block(), demand.to).await.map(|()| None),
             _ => Ok(None),
         };

@@ -7,6 +7,7 @@ use block::BlockDevice;
 use tokio::sync;
 
 use super::journal::Journal;
+use super::quota::Quotas;
 use super::recover::{self, Dead};
 use super::{Clock, Inner, Writable, gate, slots};
 use crate::alloc::Allocators;
@@ -58,6 +59,7 @@ impl Writable {
         let journal = Journal::open(&volume, &inode, options.commit_every, Arc::clone(&clock)).await;
         let inner = Inner {
             alloc: Allocators::new(&volume, slot.number),
+            quotas: Quotas::new(&volume, slot.number)?,
             journal: journal.map_err(recover::journal_of(slot.number))?,
             volume,
             service,
@@ -66,7 +68,7 @@ impl Writable {
             slot: slot.number,
             alive: Mutex::new(slot.alive),
         };
-        let fs = Self { inner: Arc::new(inner) };
+        let fs = Self { inner: Arc::new(inner), ignores_limits: false };
         fs.journal().drive_while(fs.second_stage(locks, &slot.dead)).await?;
         Ok(fs)
     }
@@ -76,7 +78,8 @@ impl Writable {
         let mut op = self.operation_under(locks);
         op.empty_window(self.slot()).await?;
         op.empty_truncate_log(self.slot()).await?;
-        self.finish_recovery(&mut op, dead).await
+        self.finish_recovery(&mut op, dead).await?;
+        op.quotas_on().await
     }
 }
 

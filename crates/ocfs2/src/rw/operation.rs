@@ -24,7 +24,7 @@ use ocfs2_format::BlockNum;
 use super::Writable;
 use super::change::Change;
 use crate::alloc::Pool;
-use crate::lock::{Held, Level, LockError, LockName, Locks, Rank};
+use crate::lock::{Held, Level, LockError, LockName, Locks, QuotaKind, Rank};
 use crate::txn::Handle;
 use crate::{Error, SystemFile};
 
@@ -41,6 +41,8 @@ pub(crate) struct Operation<'f> {
 pub(super) struct Wanted {
     /// Allocators whose locks the operation must hold.
     allocators: BTreeSet<(Rank, BlockNum)>,
+    /// Users and groups whose usage this node must count.
+    ids: BTreeSet<(QuotaKind, u32)>,
     relief: Relief,
     /// Tries that have failed, one after the other.
     failed: u32,
@@ -102,6 +104,11 @@ impl<'f> Operation<'f> {
         self.locks.take(rank, name, level).await
     }
 
+    /// Unlocks what is of `rank` or comes after it.
+    pub(super) fn release_from(&mut self, rank: Rank) {
+        self.locks.release_from(rank);
+    }
+
     /// Says that blocks of `pool` will be claimed or freed: what is known beforehand saves a try.
     pub(crate) fn will_use(&mut self, pool: Pool) -> Result<(), Error> {
         self.wanted.add(self.fs, pool.file())
@@ -110,6 +117,9 @@ impl<'f> Operation<'f> {
     /// Begins a change: gets what the last try lacked, and waits for its turn. One operation changes at a time, in the
     /// order in which they came.
     pub(crate) async fn begin(&mut self) -> Result<Change<'_>, Error> {
+        if !self.wanted.ids.is_empty() {
+            self.get_ids().await?;
+        }
         if matches!(self.wanted.relief, Relief::Log | Relief::Space) {
             self.relieve().await?;
         }
@@ -135,6 +145,16 @@ impl<'f> Operation<'f> {
         Ok(())
     }
 
+    /// Begins to count for the ids that the last try charged and that were not counted for.
+    async fn get_ids(&mut self) -> Result<(), Error> {
+        let ids = std::mem::take(&mut self.wanted.ids);
+        let failed = self.wanted.failed;
+        // It begins changes itself, none of which charges anybody.
+        Box::pin(self.hold_ids(ids)).await?;
+        self.wanted.failed = failed;
+        Ok(())
+    }
+
     /// Makes room, where the last try had none.
     async fn relieve(&mut self) -> Result<(), Error> {
         let relief = std::mem::take(&mut self.wanted.relief);
@@ -157,6 +177,10 @@ impl Wanted {
         match error {
             error if self.failed > TRIES => Err(error),
             Error::Unlocked { ino } => self.add_inode(fs, ino),
+            Error::NotCounted { kind, id } => {
+                self.ids.insert((kind, id));
+                Ok(())
+            }
             Error::TruncateLogFull { .. } => {
                 self.relief = Relief::Log;
                 Ok(())

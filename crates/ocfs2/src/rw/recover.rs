@@ -66,6 +66,7 @@ impl Writable {
         for Dead { slot, .. } in dead {
             op.empty_window(*slot).await?;
             op.empty_truncate_log(*slot).await?;
+            op.recover_quotas(*slot).await?;
         }
         self.journal().flush_all().await?;
         for Dead { slot, state, replayed } in dead {

@@ -9,8 +9,13 @@ use crate::Error;
 const EMPTY_LOG_EVERY: Duration = Duration::from_secs(2);
 
 impl Writable {
-    /// Empties the truncate log now and then, until nothing can be changed any more.
+    /// Does all of it, until nothing can be changed any more.
     pub(super) async fn tend(&self) {
+        futures_util::future::join(self.tend_log(), self.tend_quotas()).await;
+    }
+
+    /// Empties the truncate log now and then.
+    async fn tend_log(&self) {
         loop {
             self.clock().sleep(EMPTY_LOG_EVERY).await;
             match self.tidy().await {
