@@ -30,5 +30,6 @@ mod space;
 mod tests;
 
 pub use names::Names;
+pub(crate) use names::check_name;
 pub use read::{DirPage, Dirent};
 pub use space::Space;

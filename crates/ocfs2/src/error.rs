@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use block::BlockError;
-use ocfs2_format::{BlockNum, Corrupt, FileType, ProbeError};
+use ocfs2_format::{BlockNum, Check, Corrupt, FileType, ProbeError};
 
 use crate::lock::{LockError, QuotaKind};
 use crate::{NotWritable, SystemFile, type_name};
@@ -312,6 +312,46 @@ pub enum Error {
     /// What no entry of a directory can be called, or `.` or `..` where they have no part.
     #[error("not a name: it is empty, `.` or `..`, or has a NUL or a `/` in it")]
     BadName,
+    /// An inode that has been deleted since its number was learned.
+    #[error("inode {ino} is no longer in use")]
+    Stale {
+        /// The inode.
+        ino: BlockNum,
+    },
+    /// A directory can have but one name.
+    #[error("inode {ino} is a directory, which can have no other name")]
+    LinkToDir {
+        /// The directory.
+        ino: BlockNum,
+    },
+    /// An inode with as many names, or a directory with as many subdirectories, as there can be.
+    #[error("inode {ino} has {max} links and can have no more")]
+    TooManyLinks {
+        /// The inode.
+        ino: BlockNum,
+        /// The limit.
+        max: u32,
+    },
+    /// A directory that was to be moved to a place below itself.
+    #[error("inode {ino} is a directory and cannot be moved below itself")]
+    IntoItself {
+        /// The directory.
+        ino: BlockNum,
+    },
+    /// A symlink's target longer than 4095 bytes.
+    #[error("a symlink's target of {len} bytes; 4095 is the limit")]
+    TargetTooLong {
+        /// Its length.
+        len: usize,
+    },
+    /// A device number that no inode can hold.
+    #[error("device {major}:{minor}: the limits are 4095:1048575")]
+    DeviceNumber {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
     /// More than 40 symlinks on one path.
     #[error("too many levels of symbolic links")]
     TooManySymlinks,
@@ -438,11 +478,13 @@ mod errno {
     pub(super) const EINVAL: i32 = 22;
     pub(super) const ENOSPC: i32 = 28;
     pub(super) const EROFS: i32 = 30;
+    pub(super) const EMLINK: i32 = 31;
     pub(super) const ENAMETOOLONG: i32 = 36;
     pub(super) const ENOTEMPTY: i32 = 39;
     pub(super) const ELOOP: i32 = 40;
     pub(super) const ENODATA: i32 = 61;
     pub(super) const EOPNOTSUPP: i32 = 95;
+    pub(super) const ESTALE: i32 = 116;
     pub(super) const EDQUOT: i32 = 122;
 }
 
@@ -453,6 +495,11 @@ impl Error {
         match self {
             Self::NotFound => errno::ENOENT,
             Self::Exists => errno::EEXIST,
+            Self::Stale { .. } => errno::ESTALE,
+            Self::LinkToDir { .. } => errno::EPERM,
+            Self::TooManyLinks { .. } => errno::EMLINK,
+            Self::TargetTooLong { .. } => errno::ENAMETOOLONG,
+            Self::IntoItself { .. } | Self::DeviceNumber { .. } => errno::EINVAL,
             Self::NotEmpty { .. } => errno::ENOTEMPTY,
             Self::BadName => errno::EINVAL,
             Self::NotDir { .. } => errno::ENOTDIR,
@@ -483,6 +530,15 @@ impl Error {
     pub fn is_damage(&self) -> bool {
         let elsewhere = matches!(self, Self::Lock(_) | Self::Closed | Self::JournalRefused(_));
         !elsewhere && self.errno() == errno::EIO
+    }
+
+    /// Whether it says no more than that an inode has been deleted.
+    pub(crate) fn is_stale(&self) -> bool {
+        match self {
+            Self::Stale { .. } => true,
+            Self::Corrupt(corrupt) => matches!(corrupt.what, Check::NotValid { .. }),
+            _ => false,
+        }
     }
 
     /// What an operator can do about it.

@@ -73,8 +73,8 @@ pub use ocfs2_format::{
 pub use open::{OpenOptions, Warning};
 pub use path::Follow;
 pub use rw::{
-    Clock, NotWritable, QuotaGraces, QuotaLimits, QuotaStatus, SetAttr, SetTime, SetXattr, Writable,
-    WriteOptions, XattrHow,
+    Clock, NewInode, NewKind, NotWritable, QuotaGraces, QuotaLimits, QuotaStatus, RenameFlags, SetAttr,
+    SetTime, SetXattr, Writable, WriteOptions, XattrHow,
 };
 pub use seek::Seek;
 pub use statfs::StatFs;

@@ -8,14 +8,19 @@ mod acl;
 mod change;
 mod clock;
 mod close;
+mod delete;
 mod direct;
 mod flags;
 mod gate;
 mod give_back;
 mod hand_over;
 mod journal;
+mod names;
+mod new_inode;
 mod open;
+mod opens;
 mod operation;
+mod orphans;
 mod quota;
 mod recover;
 mod refcount;
@@ -26,6 +31,7 @@ mod tend;
 mod trim;
 mod xattr;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ocfs2_format::BlockNum;
@@ -33,6 +39,8 @@ use tokio::sync;
 
 pub use clock::Clock;
 pub use gate::NotWritable;
+pub use names::RenameFlags;
+pub use new_inode::{NewInode, NewKind};
 pub use open::WriteOptions;
 pub(crate) use quota::kind_name;
 pub use quota::{QuotaGraces, QuotaLimits, QuotaStatus};
@@ -43,6 +51,7 @@ use crate::alloc::Allocators;
 use crate::lock::{Guard, LockName, LockService};
 use crate::{Error, SystemFile, Volume};
 use journal::Journal;
+use opens::Opens;
 use quota::Quotas;
 
 /// An OCFS2 volume open for reading and writing. Cloning is cheap: all clones are the same volume.
@@ -68,6 +77,12 @@ struct Inner {
     /// Whose turn it is to change metadata. Fair: the one who waits longest is next.
     turn: sync::Mutex<()>,
     slot: u16,
+    /// Inodes that somebody has.
+    opens: Opens,
+    /// Whose turn it is to move a name from one directory to another.
+    renames: sync::Mutex<()>,
+    /// `i_generation` of the next new inode.
+    generation: AtomicU32,
     /// The lock of the slot's journal: being alive. Gone after closing.
     alive: Mutex<Option<Guard>>,
 }
@@ -115,6 +130,13 @@ impl Writable {
 
     /// Passes the result of an operation on. When it proves the volume's metadata bad, nothing is changed any more.
     pub(crate) fn judged<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        // Somebody has the number of an inode that has been deleted: that is no damage.
+        if let Err(error @ Error::Corrupt(corrupt)) = &result
+            && error.is_stale()
+            && !self.volume().is_system_file(corrupt.block)
+        {
+            return Err(Error::Stale { ino: corrupt.block });
+        }
         if let Err(error @ (Error::Corrupt(_) | Error::TreeRange { .. } | Error::TwoUses { .. })) = &result {
             self.journal().refuse(error.clone());
         }
@@ -145,6 +167,24 @@ impl Writable {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.inner.clock
+    }
+
+    fn service(&self) -> &dyn LockService {
+        &*self.inner.service
+    }
+
+    /// Inodes that somebody has.
+    fn opens(&self) -> &Opens {
+        &self.inner.opens
+    }
+
+    /// An `i_generation` that no inode had since the volume was opened.
+    fn next_generation(&self) -> u32 {
+        self.inner.generation.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn renames(&self) -> &sync::Mutex<()> {
+        &self.inner.renames
     }
 
     fn turn(&self) -> &sync::Mutex<()> {

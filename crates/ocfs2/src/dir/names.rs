@@ -204,9 +204,14 @@ impl<'a, 'm, S: Space> Names<'a, 'm, S> {
 
 /// Checks a name that an operation may make or remove.
 fn ordinary(name: &[u8]) -> Result<&[u8], Error> {
+    check_name(name).map(|()| name)
+}
+
+/// Fails for what no operation may make or remove: what is no name, or `.` or `..`.
+pub(crate) fn check_name(name: &[u8]) -> Result<(), Error> {
     if name.len() > MAX_NAME_LEN {
         return Err(Error::NameTooLong { len: name.len() });
     }
     let bad = matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, 0 | b'/'));
-    if bad { Err(Error::BadName) } else { Ok(name) }
+    if bad { Err(Error::BadName) } else { Ok(()) }
 }

@@ -19,6 +19,7 @@ impl Writable {
         let Some(alive) = self.let_go() else { return Err(Error::Closed) };
         let result = self.try_close().await;
         self.journal().end();
+        self.opens().clear();
         drop(alive);
         result
     }

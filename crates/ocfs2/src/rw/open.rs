@@ -1,5 +1,6 @@
 //! Opening a volume for writing.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use block::BlockDevice;
 use tokio::sync;
 
 use super::journal::Journal;
+use super::opens::Opens;
 use super::quota::Quotas;
 use super::recover::{self, Dead};
 use super::{Clock, Inner, Writable, gate, slots};
@@ -63,10 +65,13 @@ impl Writable {
             journal: journal.map_err(recover::journal_of(slot.number))?,
             volume,
             service,
-            clock,
             turn: sync::Mutex::new(()),
+            opens: Opens::default(),
+            renames: sync::Mutex::new(()),
+            generation: AtomicU32::new(first_generation(&*clock, slot.number)),
             slot: slot.number,
             alive: Mutex::new(slot.alive),
+            clock,
         };
         let fs = Self { inner: Arc::new(inner), ignores_limits: false };
         fs.journal().drive_while(fs.second_stage(locks, &slot.dead)).await?;
@@ -81,6 +86,16 @@ impl Writable {
         self.finish_recovery(&mut op, dead).await?;
         op.quotas_on().await
     }
+}
+
+/// Where the generations of new inodes begin: anywhere, so that two inodes that have the same number one after the other
+/// differ in it, whoever makes them.
+fn first_generation(clock: &dyn Clock, slot: u16) -> u32 {
+    let now = clock.now();
+    let mixed = now.seconds.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ u64::from(now.nanos).wrapping_mul(0xbf58_476d_1ce4_e5b9)
+        ^ u64::from(slot) << 48;
+    u32::try_from(mixed >> 32).unwrap_or_default()
 }
 
 /// The slot that was taken.

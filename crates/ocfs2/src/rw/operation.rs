@@ -24,7 +24,7 @@ use ocfs2_format::BlockNum;
 use super::Writable;
 use super::change::Change;
 use crate::alloc::Pool;
-use crate::lock::{Held, Level, LockError, LockName, Locks, QuotaKind, Rank};
+use crate::lock::{Held, Level, LockError, LockName, Locks, MetaLvb, QuotaKind, Rank};
 use crate::txn::Handle;
 use crate::{Error, SystemFile};
 
@@ -107,6 +107,30 @@ impl<'f> Operation<'f> {
     /// Unlocks what is of `rank` or comes after it.
     pub(super) fn release_from(&mut self, rank: Rank) {
         self.locks.release_from(rank);
+    }
+
+    /// Takes a lock if nobody has it in a way that conflicts; false when somebody does.
+    pub(crate) async fn try_lock(&mut self, name: LockName, level: Level) -> Result<bool, LockError> {
+        Ok(self.locks.attempt(name, level).await?.is_some())
+    }
+
+    /// Whether it holds the lock `name` alone.
+    pub(crate) fn holds(&self, name: LockName) -> bool {
+        self.locks.get(name, Level::Exclusive).is_some()
+    }
+
+    /// Takes the lock of an inode that a change has just made: whoever has looked at its block before forgets what was
+    /// there. Its number was not to be known earlier; nobody finds it while the lock of its directory is held.
+    pub(crate) async fn lock_new_inode(&mut self, ino: BlockNum) -> Result<(), Error> {
+        self.locks.release_from(Rank::Child);
+        self.lock_inode(Rank::Child, ino, Level::Exclusive).await
+    }
+
+    /// The inode `ino`, whose lock is held, is no more: the value block of its lock says nothing.
+    pub(crate) fn invalidate_lvb(&self, ino: BlockNum) {
+        if let Some(held) = self.locks.get(self.fs.meta_lock(ino), Level::Exclusive) {
+            held.set_lvb(&MetaLvb::INVALID);
+        }
     }
 
     /// Says that blocks of `pool` will be claimed or freed: what is known beforehand saves a try.

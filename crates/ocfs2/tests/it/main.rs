@@ -9,6 +9,8 @@ mod fsck;
 mod lookup;
 mod manifest;
 mod mkfs;
+mod model;
+mod names;
 mod patched;
 mod power_cut;
 mod ranges;

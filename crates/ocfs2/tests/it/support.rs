@@ -13,7 +13,10 @@ use std::time::Duration;
 use block::{Backend, BlockDevice, BlockDeviceExt, Buf, Durability, FileDevice, IoFuture, MemoryDevice};
 use futures_util::StreamExt;
 use ocfs2::lock::LocalLocks;
-use ocfs2::{Clock, OpenError, OpenOptions, Timestamp, Volume, Writable, WriteOptions};
+use ocfs2::mkfs::{DeviceSize, FeatureLevel, FeatureList, Identity, Plan, Request, Shape};
+use ocfs2::{
+    BlockSize, Clock, ClusterSize, OpenError, OpenOptions, Timestamp, Uuid, Volume, Writable, WriteOptions,
+};
 
 /// Runs one test's future.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -176,4 +179,41 @@ fn store(device: &MemoryDevice, mut file: &File) {
         }
     }
     file.set_len(size).expect("room for an image");
+}
+
+/// A fresh volume of `mib` MiB in memory, for one host, as mkfs makes it with `features` (as `--fs-features` takes them)
+/// added to the usual ones.
+pub(crate) fn fresh(mib: u64, (block, cluster): (u64, u64), slots: u16, features: &str) -> MemoryDevice {
+    let device = MemoryDevice::new(mib << 20);
+    let request = Request {
+        block_size: BlockSize::from_bits(block.ilog2()),
+        cluster_size: ClusterSize::from_bits(cluster.ilog2()),
+        slots: Some(slots),
+        journal_bytes: Some((4 << 20).max(16 * cluster)),
+        features: FeatureList::parse(features).expect("features").merge(FeatureLevel::default()),
+        local: true,
+        ..Request::default()
+    };
+    let identity =
+        Identity { uuid: Uuid([7; 16]), generation: 0x600d, dx_seed: [1, 2, 3], now: 1_700_000_000 };
+    let shape =
+        Shape::figure(&request, DeviceSize { bytes: mib << 20, sector: 512 }).expect("sizes that fit");
+    let plan = Plan::new(&request, &identity, shape).expect("a layout that fits");
+    block_on(plan.write(&device, &mut ())).expect("memory takes writes");
+    device
+}
+
+/// What our own check finds on this volume, as lines.
+pub(crate) fn findings(device: &MemoryDevice) -> Vec<String> {
+    let device: Arc<dyn BlockDevice> = Arc::new(device.snapshot());
+    let (found, _) = block_on(crate::check::run(device)).expect("a volume");
+    found.iter().map(ToString::to_string).collect()
+}
+
+/// Fails where our own check or `fsck.ocfs2` finds anything.
+pub(crate) fn assert_sound(what: &str, device: &MemoryDevice) {
+    let ours = findings(device);
+    assert!(ours.is_empty(), "{what}: {ours:#?}");
+    let theirs = fsck_complaints(device).unwrap_or_default();
+    assert!(theirs.is_empty(), "{what}: {theirs:#?}");
 }
