@@ -150,9 +150,8 @@ impl QuotaPlace {
         let in_block = u32::try_from(QuotaChunk::entries_per_block(volume)).unwrap_or(0);
         let in_chunk = QuotaChunk::entries_per_chunk(volume);
         // No block is so small that there are none, but then all would be the first.
-        let split = |number: u32, of: u32| {
-            (number.checked_div(of).unwrap_or(0), number.checked_rem(of).unwrap_or(0))
-        };
+        let split =
+            |number: u32, of: u32| (number.checked_div(of).unwrap_or(0), number.checked_rem(of).unwrap_or(0));
         let (chunk, bit) = split(number, in_chunk);
         let (block, index) = split(bit, in_block);
         let header = QuotaChunk::header_block(volume, chunk);

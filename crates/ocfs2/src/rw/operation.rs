@@ -23,6 +23,7 @@ use ocfs2_format::BlockNum;
 
 use super::Writable;
 use super::change::Change;
+use super::refcount;
 use crate::alloc::Pool;
 use crate::lock::{Held, Level, LockError, LockName, Locks, MetaLvb, QuotaKind, Rank};
 use crate::txn::Handle;
@@ -41,6 +42,8 @@ pub(crate) struct Operation<'f> {
 pub(super) struct Wanted {
     /// Allocators whose locks the operation must hold.
     allocators: BTreeSet<(Rank, BlockNum)>,
+    /// Refcount trees, by their roots, whose locks it must hold.
+    trees: BTreeSet<BlockNum>,
     /// Users and groups whose usage this node must count.
     ids: BTreeSet<(QuotaKind, u32)>,
     relief: Relief,
@@ -147,11 +150,13 @@ impl<'f> Operation<'f> {
         if matches!(self.wanted.relief, Relief::Log | Relief::Space) {
             self.relieve().await?;
         }
+        self.lock_trees().await?;
         self.lock_allocators().await?;
         let turn = self.fs.turn().lock().await;
         self.fs.alloc().home(self.fs.journal().passed().0);
-        let allocators = self.wanted.allocators.iter().map(|(_, ino)| *ino).collect();
-        let handle = Handle::guarded(self.fs.volume().meta(), allocators);
+        let allocators = self.wanted.allocators.iter().map(|(_, ino)| *ino);
+        let locked = allocators.chain(self.wanted.trees.iter().copied()).collect();
+        let handle = Handle::guarded(self.fs.volume().meta(), locked);
         Ok(Change::new(self.fs, handle, &mut self.wanted, turn))
     }
 
@@ -165,6 +170,24 @@ impl<'f> Operation<'f> {
         self.locks.release_from(Rank::InodeAlloc);
         for (rank, ino) in self.wanted.allocators.clone() {
             self.lock_inode(rank, ino, Level::Exclusive).await?;
+        }
+        Ok(())
+    }
+
+    /// Locks the refcount trees that are wanted. What comes after them in the order is let go.
+    async fn lock_trees(&mut self) -> Result<(), Error> {
+        let mut names = Vec::new();
+        for root in &self.wanted.trees {
+            // It never changes while there is the tree, and an inode that is attached to it is locked.
+            let generation = refcount::generation(self.fs.volume().meta(), *root).await?;
+            names.push(LockName::refcount(*root, generation));
+        }
+        if names.iter().all(|name| self.locks.get(*name, Level::Exclusive).is_some()) {
+            return Ok(());
+        }
+        self.locks.release_from(Rank::Refcount);
+        for name in names {
+            self.locks.take(Rank::Refcount, name, Level::Exclusive).await?;
         }
         Ok(())
     }
@@ -224,8 +247,14 @@ impl Wanted {
     }
 
     fn add_inode(&mut self, fs: &Writable, ino: BlockNum) -> Result<(), Error> {
-        let file = fs.alloc().allocator(ino).ok_or(Error::Unlocked { ino })?;
-        self.add(fs, file)
+        match fs.alloc().allocator(ino) {
+            Some(file) => self.add(fs, file),
+            // What is no allocator is a refcount tree.
+            None => {
+                self.trees.insert(ino);
+                Ok(())
+            }
+        }
     }
 
     fn add(&mut self, fs: &Writable, file: SystemFile) -> Result<(), Error> {

@@ -19,11 +19,11 @@ const AT_ONCE: u64 = 1 << 20;
 /// marked so.
 pub(crate) async fn unshare(
     change: &mut Change<'_>,
-    tree: RefcountTree,
     ino: BlockNum,
     (start, end): (u64, u64),
 ) -> Result<u64, Error> {
     let Some(extent) = first_shared(change, ino, (start, end)).await? else { return Ok(end) };
+    let tree = RefcountTree::of(change, ino).await?;
     let geometry = change.blocks().volume().geometry;
     let cpos = u64::from(extent.cpos).max(start);
     let skipped = u32::try_from(cpos - u64::from(extent.cpos)).unwrap_or(u32::MAX);
@@ -59,6 +59,18 @@ pub(crate) async fn unshare(
     Extents::of_inode(alloc, ino).insert(blocks, extent).await?;
     tree.release(change, old).await?;
     Ok(range.1)
+}
+
+/// Gives up the clusters of `extent`, which has been taken out of a tree of inode `ino`: what others share as well is
+/// counted once less, the rest goes into the truncate log.
+pub(crate) async fn give_up(change: &mut Change<'_>, ino: BlockNum, extent: &Extent) -> Result<(), Error> {
+    let start = change.blocks().volume().geometry.cluster_of(extent.block).unwrap_or_default();
+    let run = ClusterRun { start, clusters: u32::from(extent.clusters) };
+    if extent.flags.contains(ExtentFlags::REFCOUNTED) {
+        return RefcountTree::of(change, ino).await?.release(change, run).await;
+    }
+    let (blocks, alloc) = change.blocks_and_space();
+    alloc.log_freed(blocks, run).await
 }
 
 /// The first extent with shared clusters that reaches into `start` to `end`.

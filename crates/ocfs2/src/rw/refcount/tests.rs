@@ -6,7 +6,9 @@ use fixtures::Random;
 use ocfs2_format::{BlockNum, ClusterNum, DynFeatures, ExtentFlags};
 
 use super::*;
+use crate::Error;
 use crate::alloc::ClusterRun;
+use crate::lock::{Level, Rank};
 use crate::rw::change::Change;
 use crate::test_volume::{TestVolume, block_on};
 use crate::txn::Blocks;
@@ -29,12 +31,10 @@ async fn clones(volume: &Volume) -> BTreeMap<BlockNum, Vec<u8>> {
 async fn unshare_all(fs: &Writable, ino: BlockNum) {
     let mut op = fs.operation();
     op.lock_inode(Rank::Child, ino, Level::Exclusive).await.unwrap();
-    let inode = fs.volume().inode(ino).await.unwrap();
-    let tree = op.lock_refcounts(&inode).await.unwrap().expect("attached");
     let mut at = 0;
     while at < 1 << 32 {
         let mut change = op.begin().await.unwrap();
-        let done = unshare(&mut change, tree, ino, (at, 1 << 32)).await;
+        let done = unshare(&mut change, ino, (at, 1 << 32)).await;
         if let Some(next) = change.end(done).await.unwrap() {
             at = next;
         }

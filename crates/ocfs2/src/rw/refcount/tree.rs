@@ -35,15 +35,25 @@ struct Leaf {
 }
 
 /// The generation of the tree with the root `root`.
-pub(super) async fn generation(blocks: &impl Blocks, root: BlockNum) -> Result<u32, Error> {
+pub(in crate::rw) async fn generation(blocks: &impl Blocks, root: BlockNum) -> Result<u32, Error> {
     let data = blocks.get(root, root, BlockKind::RefcountBlock).await?;
     Ok(RefcountBlock::parse(blocks.volume(), root, data.bytes())?.generation)
 }
 
 impl RefcountTree {
-    /// Its root.
-    pub(crate) fn root(self) -> BlockNum {
-        self.root
+    /// The tree that inode `ino` is attached to.
+    ///
+    /// # Errors
+    /// [`Error::Unlocked`] when its lock is not held yet.
+    pub(crate) async fn of(change: &mut Change<'_>, ino: BlockNum) -> Result<Self, Error> {
+        let root = change.inode(ino).await?.dinode().refcount_root;
+        let none = Error::RefcountTree {
+            root: ino,
+            what: "an inode has shared extents, and no tree that counts them",
+        };
+        let root = root.ok_or(none)?;
+        change.blocks().expect_locked(root)?;
+        Ok(Self { root })
     }
 
     /// Makes a tree without records and attaches inode `ino` to it. `generation` is one that no tree in this place had.

@@ -9,6 +9,7 @@ use crate::Error;
 use crate::alloc::{ClusterRun, Pool};
 use crate::extents::Extents;
 use crate::rw::change::Change;
+use crate::rw::refcount;
 use crate::txn::Blocks;
 
 /// Extents that are taken off a value at once.
@@ -106,17 +107,14 @@ pub(super) async fn free(
     ino: BlockNum,
     (block, within, offset): (BlockNum, BlockKind, u16),
 ) -> Result<(), Error> {
-    let (blocks, alloc) = change.blocks_and_space();
-    let tree = Extents::new(alloc, ino, block, ExtentRoot::XattrValue { within, offset });
     loop {
+        let (blocks, alloc) = change.blocks_and_space();
+        let tree = Extents::new(alloc, ino, block, ExtentRoot::XattrValue { within, offset });
         let removed = tree.truncate(blocks, 0, AT_ONCE).await?;
         for extent in removed.extents {
-            if extent.flags.contains(ExtentFlags::REFCOUNTED) {
-                return Err(Error::NotBuilt { what: "giving up an xattr value that a reflink shares" });
-            }
-            let start = blocks.volume().geometry.cluster_of(extent.block).unwrap_or_default();
-            alloc.log_freed(blocks, ClusterRun { start, clusters: u32::from(extent.clusters) }).await?;
+            refcount::give_up(change, ino, &extent).await?;
         }
+        let (blocks, alloc) = change.blocks_and_space();
         for (block, suballoc) in removed.blocks {
             alloc.free_block(blocks, Pool::Extent(suballoc.slot), block, suballoc).await?;
         }
