@@ -86,15 +86,18 @@ impl<'c> Change<'c> {
     /// to be tried again, with another [`begin`](super::operation::Operation::begin): `None`.
     ///
     /// # Errors
-    /// What the steps failed with; [`Error::ReadOnly`] when the journal has been aborted meanwhile;
+    /// What the steps failed with; [`Error::Quota`] when a user or group would have more than it may; [`Error::ReadOnly`] when the journal has been aborted meanwhile;
     /// [`Error::JournalRefused`] when more blocks were changed than a journal of this size takes at once. Nothing has
     /// changed then.
-    pub(crate) async fn end<T>(self, done: Result<T, Error>) -> Result<Option<T>, Error> {
+    pub(crate) async fn end<T>(mut self, done: Result<T, Error>) -> Result<Option<T>, Error> {
         match done {
-            Ok(done) => {
-                self.wanted.succeeded();
-                self.publish().await.map(|()| Some(done))
-            }
+            Ok(done) => match self.count_usage().await {
+                Ok(()) => {
+                    self.wanted.succeeded();
+                    self.publish().await.map(|()| Some(done))
+                }
+                Err(error) => self.wanted.note(error, self.fs).await.map(|()| None),
+            },
             Err(error) => self.wanted.note(error, self.fs).await.map(|()| None),
         }
     }

@@ -1,6 +1,6 @@
 //! What must be true of a volume before it is written to.
 
-use ocfs2_format::{Access, RoCompat};
+use ocfs2_format::Access;
 
 use crate::{Volume, Warning};
 
@@ -11,12 +11,6 @@ pub enum NotWritable {
     /// The device takes no writes.
     #[error("the device takes no writes")]
     Device,
-    /// A feature whose upkeep is not built.
-    #[error("the feature {feature} cannot be kept up here")]
-    Feature {
-        /// Its name, as `mkfs.ocfs2` has it.
-        feature: &'static str,
-    },
     /// Features that are not known and forbid writing.
     #[error("unknown features {bits:#x} in s_feature_ro_compat")]
     UnknownRoCompat {
@@ -72,13 +66,6 @@ pub(super) fn check(volume: &Volume) -> Result<(), NotWritable> {
     let features = volume.superblock().features;
     if let Ok(Access::ReadOnly { unknown_ro_compat: bits }) = features.access() {
         return Err(NotWritable::UnknownRoCompat { bits });
-    }
-    // What users and groups use has to be counted with every change of an owner or a size. Until all operations do
-    // that, only the tests of the counting itself may open such a volume.
-    for (bit, feature) in [(RoCompat::USRQUOTA, "usrquota"), (RoCompat::GRPQUOTA, "grpquota")] {
-        if features.ro_compat.contains(bit) && !cfg!(test) {
-            return Err(NotWritable::Feature { feature });
-        }
     }
     let (block, sector) = (volume.geometry().block_size.bytes(), u64::from(device.logical_block));
     if !block.is_multiple_of(sector) {

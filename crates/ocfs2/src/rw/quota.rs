@@ -2,7 +2,7 @@
 //!
 //! Limits and usage of all ids lie in a global file. A node that counts for an id enters itself there, once, under the
 //! file's locks, and from then on notes what it changes in its slot's local file, in the same transaction as the change
-//! itself: [`Change::charge`]. Now and then the local changes are [brought](sync) into the global file; that is when
+//! itself: [`charge`]. Now and then the local changes are [brought](sync) into the global file; that is when
 //! the node learns what others use. So limits are kept by each node as of its last look, as in the kernel's cluster.
 //!
 //! What counts: one inode each, and the clusters of contents and of a directory's index; not those of attributes. The
@@ -30,7 +30,6 @@ use ocfs2_format::RoCompat;
 use ocfs2_format::quota::{QuotaEntry, QuotaKind};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-pub(crate) use charge::Cost;
 use file::QuotaFile;
 use global::GlobalFile;
 pub use limits::{QuotaGraces, QuotaLimits, QuotaStatus};

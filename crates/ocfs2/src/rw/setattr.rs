@@ -151,7 +151,6 @@ async fn apply(
     now: Timestamp,
 ) -> Result<Inode, Error> {
     let inode = change.inode(ino).await?;
-    change.transfer(&inode, set.uid, set.gid).await?;
     if let Some(perm) = set.perm {
         acl::chmod(change, &inode, perm).await?;
     }

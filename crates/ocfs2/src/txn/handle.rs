@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ocfs2_format::BlockNum;
+use ocfs2_format::{BlockKind, BlockNum};
 
 use super::Blocks;
 use crate::Error;
@@ -33,6 +33,16 @@ pub struct Handle<'m> {
 struct Changed {
     owner: BlockNum,
     block: Arc<MetaBlock>,
+    /// It was free before.
+    fresh: bool,
+}
+
+/// An inode of which a handle changes the dinode, or the root of a directory's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Touched {
+    pub(crate) ino: BlockNum,
+    /// It is made in this handle.
+    pub(crate) fresh: bool,
 }
 
 /// A handle's blocks with their checks, ready to be published.
@@ -128,7 +138,7 @@ impl<'m> Handle<'m> {
         kind: impl Into<Kind> + Send,
     ) -> Result<&mut [u8], Error> {
         let block = self.get(owner, blkno, kind.into()).await?;
-        let changed = self.changed.entry(blkno).or_insert(Changed { owner, block });
+        let changed = self.changed.entry(blkno).or_insert(Changed { owner, block, fresh: false });
         Ok(Arc::make_mut(&mut changed.block).bytes_mut())
     }
 
@@ -137,7 +147,8 @@ impl<'m> Handle<'m> {
         let kind = kind.into();
         let len = self.meta.len_of(kind);
         let block = Arc::new(MetaBlock::new(blkno, kind, Bytes::Own(vec![0; len].into())));
-        let changed = self.changed.entry(blkno).insert_entry(Changed { owner, block }).into_mut();
+        let changed =
+            self.changed.entry(blkno).insert_entry(Changed { owner, block, fresh: true }).into_mut();
         Arc::make_mut(&mut changed.block).bytes_mut()
     }
 
@@ -192,6 +203,18 @@ impl<'m> Handle<'m> {
             && pairs().all(|((at, a), (other, b))| at == other && same(a, b))
     }
 
+    /// The inodes whose dinodes or index roots are changed so far, in ascending order.
+    pub(crate) fn touched_inodes(&self) -> BTreeSet<Touched> {
+        let counts = [Kind::Checked(BlockKind::Dinode), Kind::Checked(BlockKind::DxRoot)];
+        let of_inodes = self.changed.values().filter(|changed| counts.contains(&changed.block.kind()));
+        let touched = |changed: &Changed| {
+            let dinode = self.changed.get(&changed.owner);
+            let fresh = dinode.is_some_and(|dinode| dinode.fresh);
+            Touched { ino: changed.owner, fresh }
+        };
+        of_inodes.map(touched).collect()
+    }
+
     /// Blocks of the volume that the handle changes: what it needs of the journal.
     #[must_use]
     pub fn credits(&self) -> usize {
@@ -203,7 +226,7 @@ impl<'m> Handle<'m> {
     #[must_use]
     pub fn seal(self) -> Sealed {
         let volume = *self.volume();
-        let seal = |(_, Changed { owner, mut block })| {
+        let seal = |(_, Changed { owner, mut block, .. })| {
             if let Kind::Checked(kind) = block.kind() {
                 kind.seal(&volume, Arc::make_mut(&mut block).bytes_mut());
             }

@@ -13,6 +13,7 @@ mod model;
 mod names;
 mod patched;
 mod power_cut;
+mod quotas;
 mod ranges;
 mod soak;
 mod support;

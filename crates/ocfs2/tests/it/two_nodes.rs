@@ -85,7 +85,7 @@ fn group(gid: u32) -> SetAttr {
 
 #[test]
 fn each_sees_at_once_what_the_other_has_changed() {
-    for name in ["dirty-slot1", "dirty-ecc"] {
+    for name in ["dirty-slot1", "dirty-ecc", "b"] {
         let device: Arc<dyn BlockDevice> = Arc::new(clean(name));
         let inos = subjects(&device, 5);
         let cluster = Arc::new(Cluster::default());
@@ -218,4 +218,7 @@ fn check(name: &str, device: &Arc<dyn BlockDevice>) {
     if let Some(complaints) = fsck_complaints(&copy) {
         assert!(complaints.is_empty(), "{name}: {complaints:#?}");
     }
+    let (findings, _) = block_on(crate::check::run(Arc::new(copy))).expect("a volume");
+    let counts: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(!counts.iter().any(|line| line.contains("QUOTA_USAGE")), "{name}: {counts:#?}");
 }

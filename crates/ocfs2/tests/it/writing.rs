@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use block::{BlockDevice, FailingDevice, Fault, MemoryDevice, RecordingDevice, Rule};
 use futures_util::future::join_all;
-use ocfs2::{
-    BlockNum, Error, NotWritable, OpenError, OpenOptions, SetAttr, SetTime, Timestamp, Volume, Writable,
-};
+use ocfs2::{BlockNum, Error, OpenOptions, SetAttr, SetTime, Timestamp, Volume, Writable};
 
 use crate::support::{
     TestClock, block_on, fsck_complaints, in_memory, open_for_writing, path_of, walk, written,
@@ -46,7 +44,7 @@ async fn files(volume: &Volume, count: usize) -> Vec<BlockNum> {
 
 #[test]
 fn attributes_are_changed_and_last() {
-    for name in ["a", "c", "dirty-ecc"] {
+    for name in ["a", "b", "c", "dirty-ecc"] {
         let device = in_memory(name);
         let shared: Arc<dyn BlockDevice> = Arc::new(device.snapshot());
         let before = Timestamp { seconds: -7, nanos: 999_999_999 };
@@ -167,20 +165,6 @@ fn one_commit_serves_many_who_wait() {
 }
 
 #[test]
-fn a_volume_with_quotas_can_only_be_read() {
-    let device: Arc<dyn BlockDevice> = Arc::new(in_memory("b"));
-    let refused = block_on(open_for_writing(device)).unwrap_err();
-    let OpenError::NotWritable { why: NotWritable::Feature { feature }, .. } = &refused else {
-        panic!("{refused:?}")
-    };
-    assert_eq!(*feature, "usrquota");
-    assert_eq!(
-        refused.to_string(),
-        "b can only be used read-only: the feature usrquota cannot be kept up here"
-    );
-}
-
-#[test]
 fn what_is_closed_changes_no_more() {
     let device: Arc<dyn BlockDevice> = Arc::new(in_memory("c"));
     block_on(async {
@@ -279,7 +263,7 @@ fn flags_are_kept_and_bind() {
 /// Every free cluster is given up, and no other: all files read as before from a device that forgets what is discarded.
 #[test]
 fn trimming_gives_up_free_clusters_only() {
-    for name in ["a", "c", "dirty-orphan"] {
+    for name in ["a", "b", "c", "dirty-orphan"] {
         let device = Arc::new(in_memory(name));
         let free = async |fs: &Writable| {
             let stat = fs.volume().statfs().await.unwrap();

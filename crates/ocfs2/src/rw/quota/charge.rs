@@ -1,99 +1,109 @@
 //! Counting what a change makes users and groups use.
+//!
+//! Nothing is told of it: it is read off the dinodes and index roots that the change leaves otherwise than it found
+//! them. So every operation is counted, whatever it does, and in its own transaction.
 
-use ocfs2_format::quota::{LocalQuotaEntry, QuotaEntry, QuotaKind};
-use ocfs2_format::{BlockKind, DinodeFlags, DxRoot};
+use std::collections::BTreeMap;
+
+use ocfs2_format::quota::{LocalQuotaEntry, QuotaEntry, QuotaKind, QuotaPlace};
+use ocfs2_format::{BlockKind, BlockNum, Dinode, DinodeFlags, DxRoot, RawDinode};
+use zerocopy::FromBytes;
 
 use super::limits::QuotaGraces;
 use super::{Effect, Quota};
+use crate::Error;
 use crate::rw::change::Change;
 use crate::txn::Blocks;
-use crate::{Error, Inode};
 
-/// What a change makes an owner use more, or less.
+/// What an owner uses, or what a change makes it use more or less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cost {
+pub(super) struct Cost {
     /// Bytes, in whole clusters.
-    pub(crate) bytes: i64,
+    pub(super) bytes: i64,
     /// Inodes.
-    pub(crate) inodes: i64,
+    pub(super) inodes: i64,
 }
 
 impl Cost {
-    /// That of an inode that holds no clusters.
-    pub(crate) const INODE: Self = Self { bytes: 0, inodes: 1 };
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { bytes: self.bytes.wrapping_add(other.bytes), inodes: self.inodes.wrapping_add(other.inodes) }
+    }
 
     /// The other way round.
-    pub(crate) fn back(self) -> Self {
+    pub(super) fn back(self) -> Self {
         Self { bytes: self.bytes.wrapping_neg(), inodes: self.inodes.wrapping_neg() }
     }
 }
 
+/// Who pays for an inode, and how much.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bill {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) cost: Cost,
+}
+
+impl Bill {
+    /// That of inode `ino`; `None` for one that is no more, and for the volume's own files and its root, which has
+    /// their flag.
+    pub(super) async fn of(blocks: &impl Blocks, ino: BlockNum) -> Result<Option<Self>, Error> {
+        let block = blocks.get(ino, ino, BlockKind::Dinode).await?;
+        let flags = RawDinode::ref_from_prefix(block.bytes()).map_or(0, |(raw, _)| raw.flags.get());
+        let flags = DinodeFlags::from_bits_retain(flags);
+        if !flags.contains(DinodeFlags::VALID) || flags.contains(DinodeFlags::SYSTEM) {
+            return Ok(None);
+        }
+        let (dinode, _) = Dinode::parse(blocks.volume(), ino, block.bytes())?;
+        let mut clusters = u64::from(dinode.clusters);
+        if let Some(root) = dinode.dx_root {
+            let block = blocks.get(ino, root, BlockKind::DxRoot).await?;
+            let index = DxRoot::parse(blocks.volume(), root, block.bytes(), Some(ino))?;
+            clusters += u64::from(index.clusters);
+        }
+        let bytes = clusters << blocks.volume().geometry.cluster_size.bits();
+        let cost = Cost { bytes: bytes.cast_signed(), inodes: 1 };
+        Ok(Some(Self { uid: dinode.uid, gid: dinode.gid, cost }))
+    }
+}
+
 impl Change<'_> {
-    /// Counts `cost` for the owners of `inode`, within their limits where it is more. The volume's own files, and its
-    /// root, are exempt.
+    /// Counts what this change makes users and groups use more or less, within their limits where it is more.
     ///
     /// # Errors
     /// [`Error::Quota`]; [`Error::NotCounted`], which [`Self::end`] knows what to do about; others as reading does.
-    pub(crate) async fn charge(&mut self, inode: &Inode, cost: Cost) -> Result<(), Error> {
-        if is_exempt(inode) {
+    pub(in crate::rw) async fn count_usage(&mut self) -> Result<(), Error> {
+        let fs = self.fs();
+        if fs.quotas().kinds.is_empty() {
             return Ok(());
         }
-        let attr = inode.attr();
-        self.charge_owners((attr.uid, attr.gid), cost).await
-    }
-
-    /// The same by clusters of data, or of a directory's index: `clusters` more, or less.
-    pub(crate) async fn charge_clusters(&mut self, inode: &Inode, clusters: i64) -> Result<(), Error> {
-        let bits = self.fs().volume().geometry().cluster_size.bits();
-        self.charge(inode, Cost { bytes: clusters.wrapping_shl(bits), inodes: 0 }).await
-    }
-
-    /// The same for user and group `owners`.
-    pub(crate) async fn charge_owners(&mut self, owners: (u32, u32), cost: Cost) -> Result<(), Error> {
-        self.charge_kind(QuotaKind::User, owners.0, cost).await?;
-        self.charge_kind(QuotaKind::Group, owners.1, cost).await
-    }
-
-    /// Counts all that `inode` uses for other owners: `chown`.
-    ///
-    /// # Errors
-    /// As [`Self::charge`].
-    pub(crate) async fn transfer(
-        &mut self,
-        inode: &Inode,
-        uid: Option<u32>,
-        gid: Option<u32>,
-    ) -> Result<(), Error> {
-        let attr = inode.attr();
-        let moves = [(QuotaKind::User, attr.uid, uid), (QuotaKind::Group, attr.gid, gid)];
-        let moves = moves.into_iter().filter_map(|(kind, from, to)| Some((kind, from, to?)));
-        let moves: Vec<_> = moves.filter(|(_, from, to)| from != to).collect();
-        if moves.is_empty() || is_exempt(inode) {
-            return Ok(());
+        let mut sums: BTreeMap<(QuotaKind, u32), Cost> = BTreeMap::new();
+        let mut add = |bill: Bill| {
+            for key in [(QuotaKind::User, bill.uid), (QuotaKind::Group, bill.gid)] {
+                let sum = sums.entry(key).or_default();
+                *sum = sum.plus(bill.cost);
+            }
+        };
+        for touched in self.blocks().touched_inodes() {
+            if let Some(after) = Bill::of(self.blocks(), touched.ino).await? {
+                add(after);
+            }
+            // What was before is what everybody sees until this is published.
+            let before = match touched.fresh {
+                true => None,
+                false => Bill::of(fs.volume().meta(), touched.ino).await?,
+            };
+            if let Some(before) = before {
+                add(Bill { cost: before.cost.back(), ..before });
+            }
         }
-        let cost = self.cost_of(inode).await?;
-        for (kind, from, to) in moves {
-            self.charge_kind(kind, to, cost).await?;
-            self.charge_kind(kind, from, cost.back()).await?;
+        for ((kind, id), cost) in sums {
+            self.charge(kind, id, cost).await?;
         }
         Ok(())
     }
 
-    /// All that `inode` uses.
-    pub(crate) async fn cost_of(&mut self, inode: &Inode) -> Result<Cost, Error> {
-        let dinode = inode.dinode();
-        let mut clusters = u64::from(dinode.clusters);
-        if let Some(root) = dinode.dx_root {
-            let handle = self.blocks();
-            let block = handle.get(inode.ino(), root, BlockKind::DxRoot).await?;
-            let index = DxRoot::parse(handle.volume(), root, block.bytes(), Some(inode.ino()))?;
-            clusters += u64::from(index.clusters);
-        }
-        let bytes = clusters << self.fs().volume().geometry().cluster_size.bits();
-        Ok(Cost { bytes: bytes.cast_signed(), inodes: 1 })
-    }
-
-    pub(super) async fn charge_kind(&mut self, kind: QuotaKind, id: u32, cost: Cost) -> Result<(), Error> {
+    /// Counts `cost` for a user or group.
+    pub(super) async fn charge(&mut self, kind: QuotaKind, id: u32, cost: Cost) -> Result<(), Error> {
         let fs = self.fs();
         let Ok(quota) = fs.quotas().of(kind) else { return Ok(()) };
         if cost == Cost::default() {
@@ -132,11 +142,6 @@ impl Change<'_> {
     }
 }
 
-/// Whether nobody is charged for `inode`: the root has the flag of the volume's own files too.
-fn is_exempt(inode: &Inode) -> bool {
-    inode.dinode().flags.contains(DinodeFlags::SYSTEM)
-}
-
 impl Quota {
     /// Entry `number` of the own local file, which is that of `id`.
     pub(super) async fn own_entry(
@@ -147,7 +152,7 @@ impl Quota {
     ) -> Result<LocalQuotaEntry, Error> {
         let entry = self.local.get(blocks, number).await?;
         if entry.id != u64::from(id) {
-            let at = ocfs2_format::quota::QuotaPlace::of(blocks.volume(), number);
+            let at = QuotaPlace::of(blocks.volume(), number);
             return self.local.file.wrong(at.block, "an entry is not of the id that it was written for");
         }
         Ok(entry)

@@ -97,8 +97,8 @@ impl Writable {
         }
     }
 
-    /// Sets what the user or group `id` may use. It may use more already: then it gets no more. The grace of a soft limit
-    /// that it is over begins now.
+    /// Sets what the user or group `id` may use. It may use more already: then it gets no more. The grace of a soft
+    /// limit that it is over begins now.
     ///
     /// # Errors
     /// [`Error::NoQuota`]; and what every change can fail with.

@@ -10,12 +10,15 @@ use fixtures::Random;
 use ocfs2_format::quota::QuotaKind::{Group, User};
 use ocfs2_format::{BlockNum, Timestamp};
 
+use super::charge::{Bill, Cost};
 use super::*;
 use crate::test_volume::{TestVolume, block_on};
 use crate::{Clock, SetAttr, Writable};
 
 /// Space and inodes of each id.
 type Model = BTreeMap<(QuotaKind, u32), (i64, i64)>;
+
+const INODE: Cost = Cost { bytes: 0, inodes: 1 };
 
 /// A clock that stands until it is set.
 #[derive(Debug)]
@@ -48,7 +51,11 @@ async fn charge(fs: &Writable, owners: (u32, u32), cost: Cost) -> Result<(), Err
     let mut op = fs.operation();
     loop {
         let mut change = op.begin().await?;
-        let done = change.charge_owners(owners, cost).await;
+        let steps = async {
+            change.charge(User, owners.0, cost).await?;
+            change.charge(Group, owners.1, cost).await
+        };
+        let done = steps.await;
         if change.end(done).await?.is_some() {
             return Ok(());
         }
@@ -118,18 +125,16 @@ fn chown_moves_what_a_kernels_files_use() {
             let ids = [0, 1001, 1002, 65_536, u32::MAX, 77, 78];
             for _ in 0..150 {
                 let ino = inos[random.below(inos.len())];
-                let mut op = fs.operation();
-                let mut change = op.begin().await.unwrap();
-                let inode = change.inode(ino).await.unwrap();
-                let cost = change.cost_of(&inode).await.unwrap();
-                drop(change);
-                drop(op);
-                let (uid, gid) = (ids[random.below(ids.len())], ids[random.below(ids.len())]);
-                let set = SetAttr { uid: Some(uid), gid: Some(gid), ..SetAttr::default() };
+                let bill = Bill::of(fs.volume().meta(), ino).await.unwrap();
+                let owners = (ids[random.below(ids.len())], ids[random.below(ids.len())]);
+                let set = SetAttr { uid: Some(owners.0), gid: Some(owners.1), ..SetAttr::default() };
                 fs.setattr(ino, &set).await.unwrap();
-                if ino != fs.volume().root() {
-                    add(&mut model, (inode.attr().uid, inode.attr().gid), cost.back());
-                    add(&mut model, (uid, gid), cost);
+                match bill {
+                    Some(Bill { uid, gid, cost }) => {
+                        add(&mut model, (uid, gid), cost.back());
+                        add(&mut model, owners, cost);
+                    }
+                    None => assert_eq!(ino, fs.volume().root()),
                 }
                 if random.below(40) == 0 {
                     fs.sync_quotas().await.unwrap();
@@ -207,7 +212,7 @@ async fn charge_one(fs: &Writable, kind: QuotaKind, id: u32, cost: Cost) {
     let mut op = fs.operation();
     loop {
         let mut change = op.begin().await.unwrap();
-        let done = change.charge_kind(kind, id, cost).await;
+        let done = change.charge(kind, id, cost).await;
         if change.end(done).await.unwrap().is_some() {
             return;
         }
@@ -291,11 +296,11 @@ fn limits_and_graces_are_kept() {
             clock.0.store(1_000_100, Ordering::Relaxed);
             let refused = charge(&fs, (7, 7), space(4096)).await.unwrap_err();
             assert!(matches!(refused, Error::Quota { limit: 0x8_0000, what: "bytes", .. }), "{refused}");
-            charge(&fs, (7, 7), Cost::INODE).await.unwrap();
+            charge(&fs, (7, 7), INODE).await.unwrap();
             charge(&fs, (7, 7), space(-(1 << 18))).await.unwrap();
             assert_eq!(fs.quota(User, 7).await.unwrap().space_grace_end, None, "below: forgotten");
             charge(&fs, (7, 7), Cost { bytes: 0, inodes: 9 }).await.unwrap();
-            let refused = charge(&fs, (7, 7), Cost::INODE).await.unwrap_err();
+            let refused = charge(&fs, (7, 7), INODE).await.unwrap_err();
             assert!(matches!(refused, Error::Quota { limit: 10, usage: 11, .. }), "{refused}");
             assert_eq!(fs.quota(User, 7).await.unwrap().inodes_grace_end, Some(1_000_150));
             let status = fs.quota(User, 7).await.unwrap();
@@ -327,8 +332,8 @@ fn ids_that_nobody_charges_are_given_up_after_some_syncs() {
         let Some(volume) = fresh(1024, &[]).await else { return };
         volume
             .written(async |fs| {
-                charge(fs, (5, 6), Cost::INODE).await.unwrap();
-                charge(fs, (5, 6), Cost::INODE.back()).await.unwrap();
+                charge(fs, (5, 6), INODE).await.unwrap();
+                charge(fs, (5, 6), INODE.back()).await.unwrap();
                 for _ in 0..6 {
                     fs.sync_quotas().await.unwrap();
                     assert!(fs.quotas().of(User).unwrap().known(5).is_some());
@@ -353,11 +358,11 @@ fn what_is_closed_or_has_no_quotas_says_so() {
             .written(async |fs| {
                 let none = fs.quota(User, 0).await.unwrap_err();
                 assert!(matches!(none, Error::NoQuota { kind: User }) && none.errno() == 3, "{none}");
-                charge(fs, (1, 1), Cost::INODE).await.unwrap();
+                charge(fs, (1, 1), INODE).await.unwrap();
             })
             .await;
         let Some(volume) = fresh(2048, &[]).await else { return };
         let fs = volume.written(async |fs| fs.clone()).await;
-        assert!(matches!(charge(&fs, (1, 1), Cost::INODE).await.unwrap_err(), Error::Closed));
+        assert!(matches!(charge(&fs, (1, 1), INODE).await.unwrap_err(), Error::Closed));
     });
 }

@@ -1,0 +1,90 @@
+//! Names made and taken away and owners changed at random, on volumes that count what users and groups use.
+
+use std::sync::Arc;
+
+use block::BlockDevice;
+use fixtures::Random;
+use ocfs2::{Error, NewInode, NewKind, QuotaKind, QuotaLimits, SetAttr, Writable};
+
+use crate::model::Workload;
+use crate::support::{assert_sound, block_on, fresh, open_for_writing, written};
+
+const FEATURES: &str = "usrquota,grpquota";
+
+async fn work(fs: &Writable, seed: u64, steps: usize) {
+    let mut load = Workload::new(fs, seed, 200).await;
+    let mut random = Random::new(seed);
+    let owners = [0, 1, 1000, 70_000, u32::MAX];
+    for step in 0..steps {
+        load.step(fs).await;
+        let inos: Vec<_> = load.model.nodes.keys().copied().collect();
+        let ino = inos[random.below(inos.len())];
+        let owner = |random: &mut Random| Some(owners[random.below(owners.len())]);
+        let set = SetAttr { uid: owner(&mut random), gid: owner(&mut random), ..SetAttr::default() };
+        fs.setattr(ino, &set).await.expect("an inode that is there");
+        if step % 100 == 99 {
+            fs.sync_quotas().await.expect("a device that does not fail");
+        }
+    }
+    load.release_all(fs).await;
+}
+
+/// In three lives, two of which end with a loss of power.
+fn lives(sizes: (u64, u64), features: &str, steps: usize) {
+    let device = Arc::new(fresh(128, sizes, 1, &[FEATURES, features].join(",")));
+    let shared = Arc::clone(&device) as Arc<dyn BlockDevice>;
+    for life in 0..2 {
+        block_on(async {
+            let fs = open_for_writing(Arc::clone(&shared)).await.expect("a volume");
+            let both = async {
+                work(&fs, life + sizes.0, steps).await;
+                fs.sync().await.expect("a device that does not fail");
+            };
+            let mut both = std::pin::pin!(both);
+            tokio::select! {
+                biased;
+                () = &mut both => {}
+                () = fs.drive() => panic!("it ends with closing"),
+            }
+        });
+    }
+    let (_, closed) = block_on(written(shared, async |fs| work(fs, 7, steps).await)).expect("a volume");
+    closed.expect("a device that does not fail");
+    assert_sound(&format!("{sizes:?} {features}"), &device);
+}
+
+#[test]
+fn what_names_and_directories_cost_is_counted() {
+    lives((512, 4096), "metaecc", 400);
+    lives((1024, 4096), "noinline-data", 400);
+    lives((4096, 65_536), "noinline-data,metaecc", 300);
+}
+
+#[test]
+fn who_has_all_inodes_that_he_may_have_makes_no_more() {
+    let device = Arc::new(fresh(128, (4096, 4096), 1, FEATURES));
+    let shared = Arc::clone(&device) as Arc<dyn BlockDevice>;
+    let (_, closed) = block_on(written(shared, async |fs| {
+        let limits = QuotaLimits { inodes_hard: 3, space_hard: 8192, ..QuotaLimits::default() };
+        fs.set_quota(QuotaKind::User, 1000, limits).await.unwrap();
+        let new = NewInode { perm: 0o644, uid: 1000, gid: 1000, umask: None };
+        let root = fs.volume().root();
+        for name in [b"a", b"b", b"c"] {
+            fs.create(root, name, &new, NewKind::File).await.unwrap();
+        }
+        let refused = fs.create(root, b"d", &new, NewKind::File).await.unwrap_err();
+        assert!(matches!(refused, Error::Quota { limit: 3, usage: 4, .. }), "{refused}");
+        assert!(fs.lookup(root, b"d").await.unwrap().is_none(), "nothing has happened");
+        fs.ignoring_quota_limits().create(root, b"d", &new, NewKind::File).await.unwrap();
+        fs.unlink(root, b"a").await.unwrap();
+        let refused = fs.create(root, b"e", &new, NewKind::File).await.unwrap_err();
+        assert!(matches!(refused, Error::Quota { .. }), "{refused}");
+        fs.unlink(root, b"b").await.unwrap();
+        fs.create(root, b"e", &new, NewKind::File).await.unwrap();
+        assert_eq!(fs.quota(QuotaKind::User, 1000).await.unwrap().inodes, 3);
+        assert_eq!(fs.quota(QuotaKind::Group, 1000).await.unwrap().inodes, 3);
+    }))
+    .unwrap();
+    closed.unwrap();
+    assert_sound("limits", &device);
+}
