@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use block::BlockDevice;
+use block::{BlockDevice, BlockDeviceExt, Buf, Durability};
 use fixtures::Random;
-use ocfs2::{Error, NewInode, NewKind, QuotaKind, QuotaLimits, SetAttr, Writable};
+use ocfs2::{Error, NewInode, NewKind, QuotaKind, QuotaLimits, SetAttr, SystemFile, Volume, Writable};
 
 use crate::model::Workload;
 use crate::support::{assert_sound, block_on, fresh, open_for_writing, written};
@@ -87,4 +87,82 @@ fn who_has_all_inodes_that_he_may_have_makes_no_more() {
     .unwrap();
     closed.unwrap();
     assert_sound("limits", &device);
+}
+
+/// Where the blocks of all quota files lie on the device, in bytes.
+async fn quota_blocks(volume: &Volume) -> Vec<u64> {
+    let files = [
+        SystemFile::UserQuota,
+        SystemFile::GroupQuota,
+        SystemFile::LocalUserQuota(0),
+        SystemFile::LocalGroupQuota(0),
+    ];
+    let mut blocks = Vec::new();
+    for file in files {
+        let ino = volume.system_file(file).expect("a volume with quotas");
+        let inode = volume.inode(ino).await.expect("a sound volume");
+        let mut map = volume.fiemap(&inode, 0, inode.attr().size);
+        while let Some(extent) = map.next().await.expect("a sound volume") {
+            blocks.extend((extent.physical..extent.physical + extent.length).step_by(512));
+        }
+    }
+    blocks
+}
+
+/// Counts for many ids, whatever comes of it.
+async fn count_somehow(fs: &Writable) {
+    let new = |uid| NewInode { perm: 0o644, uid, gid: uid, umask: None };
+    let root = fs.volume().root();
+    for uid in (0..400).step_by(7) {
+        let name = format!("more {uid}");
+        let _refused = fs.create(root, name.as_bytes(), &new(uid), NewKind::File).await;
+    }
+    let limits = QuotaLimits { inodes_hard: 300, ..QuotaLimits::default() };
+    let _refused = fs.set_quota(QuotaKind::User, 77_777, limits).await;
+    let mut from = Some(0);
+    while let Some(at) = from {
+        from = match fs.next_quota(QuotaKind::User, at).await {
+            Ok(Some(status)) => status.id.checked_add(1),
+            _ => None,
+        };
+    }
+    let _refused = fs.sync_quotas().await;
+}
+
+/// Without checks, so that everything must be judged by itself: no panic, no walk without an end.
+#[test]
+fn damaged_quota_files_are_errors() {
+    let base = Arc::new(fresh(64, (512, 4096), 1, FEATURES));
+    let shared = Arc::clone(&base) as Arc<dyn BlockDevice>;
+    let (blocks, closed) = block_on(written(shared, async |fs| {
+        let new = |uid| NewInode { perm: 0o644, uid, gid: uid, umask: None };
+        for uid in 0..120 {
+            let name = format!("file {uid}");
+            fs.create(fs.volume().root(), name.as_bytes(), &new(uid), NewKind::File).await.unwrap();
+        }
+        fs.sync_quotas().await.unwrap();
+        quota_blocks(fs.volume()).await
+    }))
+    .unwrap();
+    closed.unwrap();
+    assert!(blocks.len() > 60, "{} blocks", blocks.len());
+    let mut random = Random::new(0xbad);
+    let mut failed = 0;
+    for _ in 0..80 {
+        let device = Arc::new(base.snapshot());
+        for _ in 0..3 {
+            let block = blocks[random.below(blocks.len())];
+            // Heads and first entries, most of the time.
+            let reach = if random.below(3) > 0 { 8 } else { 126 };
+            let at = 4 * random.below(reach);
+            let value = [0, 1, 2, 7, 40, u32::MAX, 1 << 31][random.below(7)];
+            let whole = block_on(device.read_at(block, 512)).unwrap();
+            let mut changed = whole.to_vec();
+            changed[at..][..4].copy_from_slice(&u32::to_le_bytes(value));
+            block_on(device.write_at(block, Buf::copy_of(&changed), Durability::Cached)).unwrap();
+        }
+        let done = block_on(written(device as Arc<dyn BlockDevice>, async |fs| count_somehow(fs).await));
+        failed += usize::from(!matches!(done, Ok((_, Ok(())))));
+    }
+    assert!(failed > 0, "nothing was found wrong in 80 damaged volumes");
 }
