@@ -111,7 +111,7 @@ impl Writable {
     /// [`Self::close`], when all that was begun is done.
     pub async fn drive(&self) {
         let beside = futures_util::future::join(self.tend(), self.hand_over());
-        self.inner.journal.drive(async { drop(beside.await) }).await;
+        self.inner.journal.drive(async { _ = beside.await }).await;
     }
 
     /// Why nothing can be changed any more, if that is so.

@@ -120,12 +120,12 @@ mod tests {
             let beside = locks.lock(name, Level::Shared, How::Try).await.unwrap();
             let busy = locks.lock(name, Level::Exclusive, How::Try).await.unwrap_err();
             assert_eq!(busy, LockError::Busy { name });
-            let waiting = tokio::spawn(locks.lock_owned(name));
-            tokio::task::yield_now().await;
+            let mut waiting = Box::pin(locks.lock_owned(name));
+            assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
             let late = locks.lock(name, Level::Shared, How::Try).await.unwrap_err();
             assert_eq!(late, LockError::Busy { name }, "who came later waits its turn");
             drop((shared, beside));
-            let exclusive = waiting.await.unwrap();
+            let exclusive = waiting.await;
             // Given up: nothing of it stays.
             let mut given_up = Box::pin(locks.lock(name, Level::Shared, How::Wait));
             assert!(futures_util::FutureExt::now_or_never(&mut given_up).is_none());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     impl LocalLocks {
-        /// Waits for `name` alone, in a task of its own.
+        /// Waits for `name` alone.
         fn lock_owned(&self, name: LockName) -> impl Future<Output = Guard> + use<> {
             let place = Place::new(&self.table, name);
             async move { place.wait(Level::Exclusive).await.unwrap() }

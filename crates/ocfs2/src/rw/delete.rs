@@ -3,21 +3,23 @@
 //! In many changes, each of which leaves a sound inode in the orphan directory: whoever finds it there next goes on
 //! (`ocfs2_delete_inode` of `fs/ocfs2/inode.c`).
 
-use ocfs2_format::{BlockNum, DinodeFlags, DynFeatures, ExtentRoot};
+use ocfs2_format::{BlockNum, DinodeFlags, DynFeatures};
 use zerocopy::little_endian::{U32, U64};
 
 use super::Writable;
+use super::change::Change;
 use super::names::names_of;
 use super::operation::Operation;
 use super::orphans::exhume;
+use super::refcount::{self, RefcountTree};
 use crate::alloc::Pool;
-use crate::dir::Space;
+use crate::extents::Extents;
 use crate::inode::Body;
 use crate::lock::{Level, LockName, Rank};
 use crate::{Error, Inode};
 
 /// Extents that are given up in one change: less than the smallest truncate log holds.
-const EXTENTS_AT_ONCE: usize = 32;
+const EXTENTS_AT_ONCE: usize = 16;
 
 impl Writable {
     /// Deletes the inode `ino`, if it has no name, and no node has it. Otherwise it is left as it is.
@@ -37,9 +39,6 @@ impl Writable {
         // Refused: another node, or another task, has it, and is to do it.
         if !op.try_lock(LockName::open(ino), Level::Exclusive).await? {
             return Ok(());
-        }
-        if dinode.refcount_root.is_some() {
-            return Err(Error::NotBuilt { what: "deleting an inode that shares clusters" });
         }
         op.lock_inode(Rank::OrphanDir, self.orphan_dir(slot)?, Level::Exclusive).await?;
         op.wipe(&inode, slot).await?;
@@ -76,9 +75,7 @@ impl Operation<'_> {
         }
         loop {
             let mut change = self.begin().await?;
-            let (blocks, alloc) = change.blocks_and_space();
-            let tree = (ino, ExtentRoot::Dinode);
-            let done = alloc.free_extents(blocks, ino, tree, EXTENTS_AT_ONCE).await;
+            let done = drop_extents(&mut change, ino).await;
             if let Some(true) = change.end(done).await? {
                 return Ok(());
             }
@@ -105,6 +102,9 @@ impl Operation<'_> {
             let mut change = self.begin().await?;
             let steps = async {
                 exhume(&mut change, inode, slot, now).await?;
+                if inode.dinode().refcount_root.is_some() {
+                    RefcountTree::of(&mut change, ino).await?.detach(&mut change, ino).await?;
+                }
                 let raw = change.dinode(ino).await?;
                 raw.dtime = U64::new(now.seconds.cast_unsigned());
                 let gone = DinodeFlags::VALID | DinodeFlags::ORPHANED;
@@ -118,4 +118,17 @@ impl Operation<'_> {
             }
         }
     }
+}
+
+/// Gives up some of the last extents of a file; whether none is left.
+async fn drop_extents(change: &mut Change<'_>, ino: BlockNum) -> Result<bool, Error> {
+    let (blocks, alloc) = change.blocks_and_space();
+    let removed = Extents::of_inode(alloc, ino).truncate(blocks, 0, EXTENTS_AT_ONCE).await?;
+    for (block, suballoc) in removed.blocks {
+        alloc.free_block(blocks, Pool::Extent(suballoc.slot), block, suballoc).await?;
+    }
+    for extent in removed.extents {
+        refcount::give_up(change, ino, &extent).await?;
+    }
+    Ok(removed.done)
 }

@@ -17,7 +17,7 @@ const AT_ONCE: u64 = 1 << 20;
 /// Makes what lies in the clusters `start` to `end` of the data of inode `ino` its own, as far as one change should go.
 /// Gives the place to go on from, `end` at the end. What others share is copied; what nobody shares any more is only
 /// marked so.
-pub(crate) async fn unshare(
+pub(super) async fn unshare(
     change: &mut Change<'_>,
     ino: BlockNum,
     (start, end): (u64, u64),
@@ -63,7 +63,11 @@ pub(crate) async fn unshare(
 
 /// Gives up the clusters of `extent`, which has been taken out of a tree of inode `ino`: what others share as well is
 /// counted once less, the rest goes into the truncate log.
-pub(crate) async fn give_up(change: &mut Change<'_>, ino: BlockNum, extent: &Extent) -> Result<(), Error> {
+pub(in crate::rw) async fn give_up(
+    change: &mut Change<'_>,
+    ino: BlockNum,
+    extent: &Extent,
+) -> Result<(), Error> {
     let start = change.blocks().volume().geometry.cluster_of(extent.block).unwrap_or_default();
     let run = ClusterRun { start, clusters: u32::from(extent.clusters) };
     if extent.flags.contains(ExtentFlags::REFCOUNTED) {

@@ -28,19 +28,6 @@ async fn clones(volume: &Volume) -> BTreeMap<BlockNum, Vec<u8>> {
     found
 }
 
-async fn unshare_all(fs: &Writable, ino: BlockNum) {
-    let mut op = fs.operation();
-    op.lock_inode(Rank::Child, ino, Level::Exclusive).await.unwrap();
-    let mut at = 0;
-    while at < 1 << 32 {
-        let mut change = op.begin().await.unwrap();
-        let done = unshare(&mut change, ino, (at, 1 << 32)).await;
-        if let Some(next) = change.end(done).await.unwrap() {
-            at = next;
-        }
-    }
-}
-
 #[test]
 fn clones_get_clusters_of_their_own() {
     for name in ["a", "c", "d", "e"] {
@@ -51,7 +38,7 @@ fn clones_get_clusters_of_their_own() {
             volume
                 .written(async |fs| {
                     for ino in before.keys() {
-                        unshare_all(fs, *ino).await;
+                        fs.unshare(*ino, 0..u64::MAX).await.unwrap();
                         let inode = fs.volume().inode(*ino).await.unwrap();
                         let crate::inode::Body::Tree(tree) = inode.body() else { continue };
                         let mut cursor = tree.cursor(0);
