@@ -93,7 +93,7 @@ impl Cluster {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock().expect("no holder panics")
     }
 
     /// Tells the nodes that are in the way, where nobody there has the lock any more.

@@ -22,8 +22,9 @@ fn clean(name: &str) -> block::MemoryDevice {
     let device = in_memory(name);
     let shared: Arc<dyn BlockDevice> = Arc::new(device.snapshot());
     let clean = Arc::new(device);
-    let (_, closed) = block_on(written(Arc::clone(&clean) as Arc<dyn BlockDevice>, async |_| ())).unwrap();
-    closed.unwrap();
+    let (_, closed) =
+        block_on(written(Arc::clone(&clean) as Arc<dyn BlockDevice>, async |_| ())).expect("a sound volume");
+    closed.expect("a device that does not fail");
     drop(shared);
     clean.snapshot()
 }
@@ -61,9 +62,11 @@ async fn together(
 /// Some inodes to change.
 fn subjects(device: &Arc<dyn BlockDevice>, count: usize) -> Vec<BlockNum> {
     block_on(async {
-        let volume = ocfs2::Volume::open(Arc::clone(device), ocfs2::OpenOptions::default()).await.unwrap();
+        let volume = ocfs2::Volume::open(Arc::clone(device), ocfs2::OpenOptions::default())
+            .await
+            .expect("a sound volume");
         let mut inos = Vec::new();
-        let mut walk = volume.walk(volume.inode(volume.root()).await.unwrap());
+        let mut walk = volume.walk(volume.inode(volume.root()).await.expect("the root"));
         while let Some(entry) = walk.next().await {
             let inode = entry.expect("a sound volume").inode;
             if inode.attr().flags & 0x30 == 0 && !inos.contains(&inode.ino()) {
@@ -211,8 +214,8 @@ fn check(name: &str, device: &Arc<dyn BlockDevice>) {
     block_on(async {
         use block::BlockDeviceExt as _;
         for at in (0..device.geometry().size).step_by(1 << 20) {
-            let bytes = device.read_at(at, 1 << 20).await.unwrap();
-            copy.write_at(at, bytes, block::Durability::Cached).await.unwrap();
+            let bytes = device.read_at(at, 1 << 20).await.expect("memory gives what it has");
+            copy.write_at(at, bytes, block::Durability::Cached).await.expect("memory takes writes");
         }
     });
     if let Some(complaints) = fsck_complaints(&copy) {

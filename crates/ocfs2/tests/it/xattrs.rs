@@ -98,13 +98,13 @@ fn run(fixture: &str, inodes: usize, steps: usize, most: usize) {
         }
         model
     }))
-    .unwrap();
-    closed.unwrap();
+    .expect("a sound volume");
+    closed.expect("a device that does not fail");
     let names = model.values().map(BTreeMap::len).max();
     assert!(names.is_some_and(|names| names > most / 3), "{fixture}: {names:?}: too few to fill buckets");
     block_on(async {
         let again: Arc<dyn BlockDevice> = Arc::new(device.snapshot());
-        let volume = Volume::open(again, OpenOptions::default()).await.unwrap();
+        let volume = Volume::open(again, OpenOptions::default()).await.expect("a volume");
         for (ino, of) in &model {
             assert!(attributes(&volume, *ino).await == *of, "{fixture}: inode {ino}, read again");
         }

@@ -172,3 +172,46 @@ async fn plain(volume: &Volume) -> Vec<BlockNum> {
     }
     found
 }
+
+/// Deleting the clones of a kernel's volume, one by one: what others share stays theirs, and the trees go with the last.
+#[test]
+fn deleted_clones_leave_the_others_whole() {
+    for name in ["a", "e"] {
+        block_on(async {
+            let volume = TestVolume::fixture(name).await;
+            let before = clones(&volume.volume).await;
+            let doomed: Vec<BlockNum> = before.keys().copied().step_by(2).collect();
+            volume.written(async |fs| remove_all(fs, &doomed).await).await;
+            let after = clones(&volume.reopened().await).await;
+            let left = before.iter().filter(|(ino, _)| !doomed.contains(ino));
+            assert!(after.iter().eq(left), "{name}: what is left has changed");
+            volume.assert_clean().await;
+            let last: Vec<BlockNum> = after.keys().copied().collect();
+            volume.written(async |fs| remove_all(fs, &last).await).await;
+            assert!(clones(&volume.reopened().await).await.is_empty(), "{name}");
+            volume.assert_clean().await;
+        });
+    }
+}
+
+/// Unlinks every name of the inodes `doomed`.
+async fn remove_all(fs: &Writable, doomed: &[BlockNum]) {
+    let mut names = Vec::new();
+    let mut dirs = vec![fs.volume().root()];
+    while let Some(dir) = dirs.pop() {
+        let inode = fs.volume().inode(dir).await.unwrap();
+        let mut pages = fs.volume().dir_pages(&inode, 0);
+        while let Some(page) = pages.next().await {
+            for entry in page.unwrap().entries.into_iter().filter(|entry| !entry.is_dot()) {
+                if entry.kind == Some(crate::FileType::Directory) {
+                    dirs.push(entry.ino);
+                } else if doomed.contains(&entry.ino) {
+                    names.push((dir, entry.name));
+                }
+            }
+        }
+    }
+    for (dir, name) in names {
+        fs.unlink(dir, &name).await.unwrap();
+    }
+}
