@@ -249,13 +249,6 @@ impl Model {
         }
         Some(ino).filter(|_| self.nodes[&ino].links == 0)
     }
-
-    /// The inodes that have names.
-    pub(crate) fn named(&self) -> Self {
-        let mut named = self.clone();
-        named.nodes.retain(|_, node| node.links > 0);
-        named
-    }
 }
 
 fn perm_of(kind: FileType) -> u16 {
@@ -329,7 +322,7 @@ impl Workload {
         while name.len() < len {
             name.push([b'x', 0xc3, 0xa9, b' ', 1, 0xff][(number + name.len()) % 6]);
         }
-        name.truncate(len.max(3).min(255));
+        name.truncate(len.clamp(3, 255));
         name
     }
 
@@ -380,7 +373,9 @@ impl Workload {
                         target = (0..len).map(|_| 1 + self.random.byte() % 255).collect();
                     }
                     FileType::CharDevice | FileType::BlockDevice => {
-                        rdev = (self.random.below(4096) as u32, self.random.below(1 << 20) as u32);
+                        let mut number =
+                            |limit| u32::try_from(self.random.below(limit)).expect("less than 2^20");
+                        rdev = (number(4096), number(1 << 20));
                     }
                     _ => {}
                 }

@@ -26,8 +26,8 @@ fn run(mib: u64, sizes: (u64, u64), features: &str, steps: usize, names: usize) 
         assert!(Model::of(fs.volume()).await == load.model, "{what}");
         load.model
     }))
-    .unwrap();
-    closed.unwrap();
+    .expect("a sound volume");
+    closed.expect("a device that does not fail");
     assert!(block_on(async { Model::of(&reread(&device).await).await }) == model, "{what}: read again");
     assert!(model.nodes.len() > steps / 40, "{what}: only {} inodes", model.nodes.len());
     assert_sound(&what, &device);
