@@ -56,19 +56,26 @@ pub(crate) fn quick() -> Result<()> {
 /// Large counts: the tests multiply their samples by `times` (`OXSAN_SOAK`), and those that are too long for `make test`
 /// run too; then each fuzz target for `fuzz_seconds`. Tests of the kernel lab and the mounts take no samples: `make test` has
 /// them.
-pub(crate) fn soak(times: u32, fuzz_seconds: u64) -> Result<()> {
+pub(crate) fn soak(times: u32, fuzz_seconds: u64, seed: Option<u64>) -> Result<()> {
     let mut steps = Steps::default();
     let mut counts = nextest::Counts::default();
     let times = times.to_string();
+    let seed = seed.unwrap_or_else(time_of_day).to_string();
+    println!("samples of seed {seed} (again: --seed {seed})");
     steps.run("tests", || {
         let args = ["-E", QUICK, "--run-ignored", "all", "--release"];
-        counts = nextest::run("soak", &args, &[("OXSAN_SOAK", &times)])?;
+        counts = nextest::run("soak", &args, &[("OXSAN_SOAK", &times), ("PROPTEST_RNG_SEED", &seed)])?;
         counts.judge()
     });
     steps.run("fuzz", || fuzz::run(&[], fuzz_seconds));
     let all = steps.finish();
     counts.print();
     all
+}
+
+#[allow(clippy::disallowed_methods, reason = "driver: each soak takes other samples")]
+fn time_of_day() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
 /// libiscsi's suite against our target.

@@ -39,6 +39,9 @@ enum Chore {
         /// How long libFuzzer runs each target, in seconds.
         #[arg(long, default_value_t = 300)]
         fuzz_seconds: u64,
+        /// What the property tests draw their samples from; without it, the time of day, and it is printed.
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// libiscsi's conformance suite against our target, over one path and over two, on LUNs of its own.
     Conformance {
@@ -87,7 +90,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
     match chore {
         Chore::Test => checks::test()?,
         Chore::Quick => checks::quick()?,
-        Chore::Soak { times, fuzz_seconds } => checks::soak(times, fuzz_seconds)?,
+        Chore::Soak { times, fuzz_seconds, seed } => checks::soak(times, fuzz_seconds, seed)?,
         Chore::Conformance { only } => checks::conformance(&only)?,
         Chore::Fuzz { only, input: Some(input), .. } => fuzz::once(&only, &input)?,
         Chore::Fuzz { only, seconds, input: None } => fuzz::run(&only, seconds)?,

@@ -123,6 +123,9 @@ impl Path {
             return false;
         };
         let child = &mut node.children[node.index];
+        // It ends where it did: the end of a tree that changes elsewhere is not looked at again.
+        let end = u64::from(child.cpos) + u64::from(child.clusters);
+        child.clusters = u32::try_from(end.saturating_sub(u64::from(low))).unwrap_or(u32::MAX);
         std::mem::replace(&mut child.cpos, low) != low
     }
 }
