@@ -5,7 +5,7 @@
 #   make bench        oxsan beside its peers, in one run; tables into bench-results/
 #   make conformance  libiscsi's whole suite against our target
 #   make soak         the property tests and fuzz bodies with large counts, then libFuzzer: some hours; less with
-#                     SOAK=5 (times the samples of make test; 50) FUZZ=20 (seconds for each fuzz target; 300)
+#                     SOAK=5 (times the samples of make test; 50) FUZZ=20 (seconds for each fuzz target; 300) SEED=n
 .PHONY: demo test quick bench conformance soak clean
 XTASK = cargo run --quiet --package xtask --
 SOAK = 50
@@ -33,7 +33,7 @@ conformance:
 
 soak:
 	@./scripts/install-deps soak
-	@$(XTASK) soak --times $(SOAK) --fuzz-seconds $(FUZZ)
+	@$(XTASK) soak --times $(SOAK) --fuzz-seconds $(FUZZ) $(if $(SEED),--seed $(SEED))
 
 clean:
 	cargo clean
