@@ -407,6 +407,26 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// A file cannot be that long.
+    #[error("inode {ino}: no file on this volume can have more than {max} bytes")]
+    FileTooLarge {
+        /// The inode.
+        ino: BlockNum,
+        /// The limit.
+        max: u64,
+    },
+    /// An inode whose room for data is not what it was taken for.
+    #[error("inode {ino} has no room for the data that was to be kept in it")]
+    InlineRoom {
+        /// The inode.
+        ino: BlockNum,
+    },
+    /// A call was dropped while data was on its way, which may arrive at any later time.
+    #[error("a call that changed the data of inode {ino} was given up half-way")]
+    GivenUp {
+        /// The inode.
+        ino: BlockNum,
+    },
     /// Something that is not built yet.
     #[error("{what} is not built yet")]
     NotBuilt {
@@ -476,6 +496,7 @@ mod errno {
     pub(super) const EBUSY: i32 = 16;
     pub(super) const EISDIR: i32 = 21;
     pub(super) const EINVAL: i32 = 22;
+    pub(super) const EFBIG: i32 = 27;
     pub(super) const ENOSPC: i32 = 28;
     pub(super) const EROFS: i32 = 30;
     pub(super) const EMLINK: i32 = 31;
@@ -508,6 +529,7 @@ impl Error {
             Self::NameTooLong { .. } => errno::ENAMETOOLONG,
             Self::TooManySymlinks => errno::ELOOP,
             Self::NoAttribute => errno::ENODATA,
+            Self::FileTooLarge { .. } => errno::EFBIG,
             Self::NoSpace { .. } => errno::ENOSPC,
             Self::InvalidAcl { .. } => errno::EINVAL,
             Self::XattrName { .. } => errno::EOPNOTSUPP,

@@ -74,7 +74,7 @@ pub use open::{OpenOptions, Warning};
 pub use path::Follow;
 pub use rw::{
     Clock, NewInode, NewKind, NotWritable, QuotaGraces, QuotaLimits, QuotaStatus, RenameFlags, SetAttr,
-    SetTime, SetXattr, Writable, WriteOptions, XattrHow,
+    SetTime, SetXattr, Writable, WriteHow, WriteOptions, Written, XattrHow,
 };
 pub use seek::Seek;
 pub use statfs::StatFs;

@@ -8,6 +8,7 @@ mod acl;
 mod change;
 mod clock;
 mod close;
+mod data;
 mod delete;
 mod direct;
 mod flags;
@@ -38,6 +39,7 @@ use ocfs2_format::BlockNum;
 use tokio::sync;
 
 pub use clock::Clock;
+pub use data::{WriteHow, Written};
 pub use gate::NotWritable;
 pub use names::RenameFlags;
 pub use new_inode::{NewInode, NewKind};
@@ -50,6 +52,7 @@ pub use xattr::{SetXattr, XattrHow};
 use crate::alloc::Allocators;
 use crate::lock::{Guard, LockName, LockService};
 use crate::{Error, SystemFile, Volume};
+use data::DataState;
 use journal::Journal;
 use opens::Opens;
 use quota::Quotas;
@@ -73,6 +76,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     journal: Journal,
     alloc: Allocators,
+    data: DataState,
     quotas: Quotas,
     /// Whose turn it is to change metadata. Fair: the one who waits longest is next.
     turn: sync::Mutex<()>,

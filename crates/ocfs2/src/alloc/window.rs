@@ -89,6 +89,25 @@ impl Allocators {
         Ok(Some(Reserved { run, state: Arc::clone(&self.state) }))
     }
 
+    /// As [`Self::reserve`] with at least one, but where the window has none, or not half of what a large request wants,
+    /// it is moved, if nobody has reserved of it. The caller publishes the handle.
+    ///
+    /// # Errors
+    /// As [`Self::move_window`].
+    pub(crate) async fn reserve_moving(
+        &self,
+        handle: &mut Handle<'_>,
+        want: u32,
+    ) -> Result<Option<Reserved>, Error> {
+        if let Some(reserved) = self.reserve(handle, want, want.div_ceil(2)).await? {
+            return Ok(Some(reserved));
+        }
+        if self.fits_window(handle, want).await? {
+            self.move_window_for(handle, Want { want, min: 1 }).await?;
+        }
+        self.reserve(handle, want, 1).await
+    }
+
     /// Claims what was reserved. `reserved` is dropped after the handle has been published.
     ///
     /// # Errors

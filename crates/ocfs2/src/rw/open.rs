@@ -62,6 +62,7 @@ impl Writable {
         let inner = Inner {
             alloc: Allocators::new(&volume, slot.number),
             quotas: Quotas::new(&volume, slot.number)?,
+            data: super::data::DataState::default(),
             journal: journal.map_err(recover::journal_of(slot.number))?,
             volume,
             service,

@@ -136,6 +136,12 @@ impl<'f> Operation<'f> {
         }
     }
 
+    /// Lets go of the allocators' locks: what was wanted of them is done, and others may wait for them.
+    pub(super) fn let_allocators_go(&mut self) {
+        self.wanted.allocators.clear();
+        self.locks.release_from(Rank::InodeAlloc);
+    }
+
     /// Says that blocks of `pool` will be claimed or freed: what is known beforehand saves a try.
     pub(crate) fn will_use(&mut self, pool: Pool) -> Result<(), Error> {
         self.wanted.add(self.fs, pool.file())

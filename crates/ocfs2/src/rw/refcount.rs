@@ -10,7 +10,7 @@ mod cow;
 mod tests;
 mod tree;
 
-pub(super) use cow::give_up;
+pub(super) use cow::{give_up, unshare};
 pub(super) use tree::RefcountTree;
 pub(super) use tree::generation;
 

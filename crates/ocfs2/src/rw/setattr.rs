@@ -1,4 +1,4 @@
-//! Changing attributes: chmod, chown, utimes.
+//! Changing attributes: chmod, chown, utimes, truncate.
 
 use ocfs2_format::{BlockNum, FileType, RawDinode, Timestamp};
 use zerocopy::little_endian::{U16, U32, U64};
@@ -6,6 +6,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use super::Writable;
 use super::acl;
 use super::change::Change;
+use super::data::without_set_id;
 use crate::lock::{Level, Rank};
 use crate::{Error, Inode};
 
@@ -18,6 +19,10 @@ pub struct SetAttr {
     pub uid: Option<u32>,
     /// Group.
     pub gid: Option<u32>,
+    /// Length in bytes, of a regular file: what is cut off is given up, what is added reads as zeroes.
+    pub size: Option<u64>,
+    /// The set-id bits go, as the caller may not keep them on a file that changes.
+    pub kill_set_id: bool,
     /// Last access.
     pub atime: Option<SetTime>,
     /// Last change of the contents.
@@ -37,17 +42,14 @@ pub enum SetTime {
 pub(super) const IMMUTABLE: u32 = 0x10;
 pub(super) const APPEND: u32 = 0x20;
 
-const SET_UID: u16 = 0o4000;
-const SET_GID: u16 = 0o2000;
-const GROUP_EXECUTES: u16 = 0o0010;
-
 impl SetAttr {
     /// Fails where the flags of `lsattr` forbid it: only "now" may be set on a file that can but grow.
     fn check(&self, inode: &Inode) -> Result<(), Error> {
         let flags = inode.dinode().attr;
         let sets = |time| matches!(time, Some(SetTime::To(_)));
         let owner = self.uid.is_some() || self.gid.is_some();
-        let changes = self.perm.is_some() || owner || sets(self.atime) || sets(self.mtime);
+        let changes =
+            self.perm.is_some() || self.size.is_some() || owner || sets(self.atime) || sets(self.mtime);
         if flags & IMMUTABLE != 0 || flags & APPEND != 0 && changes {
             return Err(Error::Flagged { ino: inode.ino(), flags });
         }
@@ -60,12 +62,14 @@ impl SetAttr {
         if let Some(perm) = self.perm {
             return perm & 0o7777;
         }
+        if self.kill_set_id {
+            return without_set_id(old);
+        }
         let given = self.uid.is_some() || self.gid.is_some();
         if !given || inode.attr().kind == FileType::Directory {
             return old;
         }
-        let set_gid = if old & GROUP_EXECUTES != 0 { SET_GID } else { 0 };
-        old & !(SET_UID | set_gid)
+        without_set_id(old)
     }
 
     fn apply(&self, inode: &Inode, now: Timestamp, raw: &mut RawDinode) {
@@ -100,17 +104,26 @@ impl Writable {
     /// Who may do that is the caller's to judge, but for the flags of `lsattr`, which bind everybody.
     ///
     /// # Errors
-    /// [`Error::Flagged`]; and what every change can fail with.
+    /// [`Error::Flagged`]; for a size [`Error::NotFile`], [`Error::FileTooLarge`] and, where it takes clusters,
+    /// [`Error::NoSpace`] and [`Error::Quota`]; and what every change can fail with.
     pub async fn setattr(&self, ino: BlockNum, set: &SetAttr) -> Result<Inode, Error> {
         self.judged(self.try_setattr(ino, set).await)
     }
 
     async fn try_setattr(&self, ino: BlockNum, set: &SetAttr) -> Result<Inode, Error> {
         let mut op = self.operation();
-        op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
-        let inode = self.volume().inode(ino).await?;
+        let inode = match set.size {
+            Some(_) => op.lock_file(ino, Level::Exclusive, Level::Exclusive).await?,
+            None => {
+                op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
+                self.volume().inode(ino).await?
+            }
+        };
         set.check(&inode)?;
         let now = self.clock().now();
+        if let Some(size) = set.size {
+            op.resize(&inode, size, now).await?;
+        }
         loop {
             let mut change = op.begin().await?;
             let done = apply(&mut change, ino, set, now).await;
@@ -125,11 +138,14 @@ impl Writable {
     /// # Errors
     /// When a commit, or the flush of the device, failed: then nothing is known to last since the last success.
     pub async fn fsync(&self, ino: BlockNum) -> Result<(), Error> {
-        // A commit flushes the device, data and all.
-        match self.journal().commit_inode(ino).await? {
-            true => Ok(()),
-            false => self.volume().flush_device().await,
+        // A commit flushes the device, and with it what was written before its last change: but not what came later.
+        let written = self.data().unflushed(ino);
+        if self.journal().commit_inode(ino).await? && written.is_none() {
+            return Ok(());
         }
+        self.volume().flush_device().await?;
+        self.data().flushed(Some(ino), written.unwrap_or_default());
+        Ok(())
     }
 
     /// The same for all inodes.
@@ -137,10 +153,13 @@ impl Writable {
     /// # Errors
     /// As [`Self::fsync`].
     pub async fn sync(&self) -> Result<(), Error> {
-        match self.journal().commit_all().await? {
-            true => Ok(()),
-            false => self.volume().flush_device().await,
+        let written = self.data().last_write();
+        if self.journal().commit_all().await? && !self.data().any_unflushed() {
+            return Ok(());
         }
+        self.volume().flush_device().await?;
+        self.data().flushed(None, written);
+        Ok(())
     }
 }
 

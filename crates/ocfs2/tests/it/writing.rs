@@ -55,6 +55,7 @@ fn attributes_are_changed_and_last() {
             gid: Some(u32::MAX - 1),
             atime: Some(SetTime::To(before)),
             mtime: Some(SetTime::To(after)),
+            ..SetAttr::default()
         };
         let (ino, closed) = block_on(written(Arc::clone(&shared), async |fs| {
             let ino = files(fs.volume(), 1).await[0];

@@ -17,7 +17,7 @@ const AT_ONCE: u64 = 1 << 20;
 /// Makes what lies in the clusters `start` to `end` of the data of inode `ino` its own, as far as one change should go.
 /// Gives the place to go on from, `end` at the end. What others share is copied; what nobody shares any more is only
 /// marked so.
-pub(super) async fn unshare(
+pub(in crate::rw) async fn unshare(
     change: &mut Change<'_>,
     ino: BlockNum,
     (start, end): (u64, u64),

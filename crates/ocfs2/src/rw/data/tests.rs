@@ -1,0 +1,3 @@
+//! Files beside plain vectors of bytes.
+
+mod model;
