@@ -7,19 +7,17 @@ use ocfs2_format::{BlockNum, DinodeFlags, DynFeatures};
 use zerocopy::little_endian::{U32, U64};
 
 use super::Writable;
-use super::change::Change;
 use super::names::names_of;
 use super::operation::Operation;
 use super::orphans::exhume;
-use super::refcount::{self, RefcountTree};
+use super::refcount::RefcountTree;
 use crate::alloc::Pool;
-use crate::extents::Extents;
 use crate::inode::Body;
 use crate::lock::{Level, LockName, Rank};
 use crate::{Error, Inode};
 
 /// Extents that are given up in one change: less than the smallest truncate log holds.
-const EXTENTS_AT_ONCE: usize = 16;
+const EXTENTS_AT_ONCE: usize = 32;
 
 impl Writable {
     /// Deletes the inode `ino`, if it has no name, and no node has it. Otherwise it is left as it is.
@@ -53,7 +51,8 @@ impl Operation<'_> {
     async fn wipe(&mut self, inode: &Inode, slot: u16) -> Result<(), Error> {
         let (ino, dinode) = (inode.ino(), inode.dinode());
         if dinode.clusters > 0 && matches!(inode.body(), Body::Tree(_)) {
-            self.free_data(ino).await?;
+            self.empty(ino).await?;
+            self.drop_extents(ino, (0, 1 << 32)).await?;
         }
         if dinode.dx_root.is_some() {
             self.free_index(ino).await?;
@@ -64,19 +63,12 @@ impl Operation<'_> {
         self.free_inode(inode, slot).await
     }
 
-    /// Empties the inode, and then gives up its clusters.
-    async fn free_data(&mut self, ino: BlockNum) -> Result<(), Error> {
+    /// Says that the inode has no contents any more, whatever clusters it still has.
+    async fn empty(&mut self, ino: BlockNum) -> Result<(), Error> {
         loop {
             let mut change = self.begin().await?;
             let emptied = change.dinode(ino).await.map(|raw| raw.size = U64::ZERO);
             if change.end(emptied).await?.is_some() {
-                break;
-            }
-        }
-        loop {
-            let mut change = self.begin().await?;
-            let done = drop_extents(&mut change, ino).await;
-            if let Some(true) = change.end(done).await? {
                 return Ok(());
             }
         }
@@ -118,17 +110,4 @@ impl Operation<'_> {
             }
         }
     }
-}
-
-/// Gives up some of the last extents of a file; whether none is left.
-async fn drop_extents(change: &mut Change<'_>, ino: BlockNum) -> Result<bool, Error> {
-    let (blocks, alloc) = change.blocks_and_space();
-    let removed = Extents::of_inode(alloc, ino).truncate(blocks, 0, EXTENTS_AT_ONCE).await?;
-    for (block, suballoc) in removed.blocks {
-        alloc.free_block(blocks, Pool::Extent(suballoc.slot), block, suballoc).await?;
-    }
-    for extent in removed.extents {
-        refcount::give_up(change, ino, &extent).await?;
-    }
-    Ok(removed.done)
 }

@@ -1,6 +1,6 @@
 //! Files that shrink, and files that are given up.
 
-use ocfs2_format::{BlockNum, Timestamp};
+use ocfs2_format::{BlockNum, Extent, Timestamp};
 
 use super::map::{Kind, segments};
 use super::{PAGE, align_up};
@@ -14,8 +14,11 @@ use crate::rw::refcount::give_up;
 
 /// Extents that one change takes out of a tree, at the most.
 const EXTENTS_AT_ONCE: usize = 16;
-/// The same where clusters are shared: each may change blocks of the refcount tree.
-const SHARED_AT_ONCE: usize = 2;
+/// Clusters, of an extent of a file that shares some, that are given up in one change.
+const CLUSTERS_AT_ONCE: u64 = 1 << 16;
+/// The same where each of them turned out to be a matter of its own: a record in the truncate log, a block of the refcount
+/// tree.
+const SCATTERED_AT_ONCE: u64 = 16;
 
 impl Operation<'_> {
     /// Makes the file `inode` `size` bytes long. Its locks are held exclusively, and no others.
@@ -68,30 +71,50 @@ impl Operation<'_> {
     /// Gives up what lies in the clusters `start` to `end` of inode `ino`, in as many changes as it takes. The locks W
     /// and M are held exclusively.
     pub(crate) async fn drop_extents(&mut self, ino: BlockNum, range: (u64, u64)) -> Result<(), Error> {
+        let mut most = CLUSTERS_AT_ONCE;
         loop {
             let mut change = self.begin().await?;
-            let done = drop_some(&mut change, ino, range).await;
-            if let Some(true) = change.end(done).await? {
-                return Ok(());
+            let done = drop_some(&mut change, ino, range, most).await;
+            let scattered = matches!(done, Err(Error::TruncateLogFull { .. }));
+            match change.end(done).await {
+                Ok(Some(true)) => return Ok(()),
+                Ok(_) if !scattered => most = most.saturating_mul(2).min(CLUSTERS_AT_ONCE),
+                Err(error) if !matches!(error, Error::JournalRefused(_)) || most <= SCATTERED_AT_ONCE => {
+                    return Err(error);
+                }
+                _ => most = SCATTERED_AT_ONCE,
             }
         }
     }
 }
 
-/// One step of giving up what lies in `range`; whether there is nothing left.
-async fn drop_some(change: &mut Change<'_>, ino: BlockNum, range: (u64, u64)) -> Result<bool, Error> {
+/// Gives up some of the last extents in `range`; of an inode that may share clusters, no more than `most` clusters of
+/// the last one. Returns whether none is left.
+async fn drop_some(
+    change: &mut Change<'_>,
+    ino: BlockNum,
+    (from, to): (u64, u64),
+    most: u64,
+) -> Result<bool, Error> {
     let inode = change.inode(ino).await?;
-    if !matches!(inode.body(), Body::Tree(_)) {
-        return Ok(true);
+    let Body::Tree(tree) = inode.body() else { return Ok(true) };
+    let (mut start, mut extents) = (from, EXTENTS_AT_ONCE);
+    if inode.dinode().refcount_root.is_some() {
+        extents = 1;
+        let last = u32::try_from(to.saturating_sub(1)).unwrap_or(u32::MAX);
+        let last = tree.leaf(change.blocks(), last, false).await?.at_or_before(last);
+        // Without one in this leaf there may be some in the leaf before, which are looked for as always.
+        let of_last = |last: Extent| u64::from(last.cpos).max(last.end().min(to).saturating_sub(most));
+        start = last.map_or(from, of_last).max(from);
     }
-    let most = if inode.dinode().refcount_root.is_some() { SHARED_AT_ONCE } else { EXTENTS_AT_ONCE };
     let (blocks, alloc) = change.blocks_and_space();
-    let removed = Extents::of_inode(alloc, ino).remove(blocks, range, most).await?;
+    let removed = Extents::of_inode(alloc, ino).remove(blocks, (start, to), extents).await?;
+    for extent in &removed.extents {
+        give_up(change, ino, extent).await?;
+    }
     for (block, suballoc) in removed.blocks {
+        let (blocks, alloc) = change.blocks_and_space();
         alloc.free_block(blocks, Pool::Extent(suballoc.slot), block, suballoc).await?;
     }
-    for extent in removed.extents {
-        give_up(change, ino, &extent).await?;
-    }
-    Ok(removed.done)
+    Ok(removed.done && start == from)
 }

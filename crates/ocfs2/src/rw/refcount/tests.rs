@@ -215,3 +215,46 @@ async fn remove_all(fs: &Writable, doomed: &[BlockNum]) {
         fs.unlink(dir, &name).await.unwrap();
     }
 }
+
+/// Every second cluster of an extent is the file's own, so each is a record of its own in the truncate log, which has not
+/// room for so many at once: then no change could ever have given the extent up.
+#[test]
+fn an_extent_that_is_shared_here_and_there_is_given_up() {
+    for name in ["a", "c"] {
+        block_on(async {
+            let volume = TestVolume::fixture(name).await;
+            let before = clones(&volume.volume).await;
+            volume.written(async |fs| scatter(name, fs, &before).await).await;
+            volume.assert_clean().await;
+        });
+    }
+}
+
+async fn scatter(name: &str, fs: &Writable, clones: &BTreeMap<BlockNum, Vec<u8>>) {
+    let mut longest: BTreeMap<BlockNum, (u16, BlockNum, BlockNum)> = BTreeMap::new();
+    let mut sharers: BTreeMap<BlockNum, Vec<(BlockNum, ocfs2_format::Extent)>> = BTreeMap::new();
+    for ino in clones.keys() {
+        let inode = fs.volume().inode(*ino).await.unwrap();
+        let root = inode.dinode().refcount_root.unwrap();
+        let crate::inode::Body::Tree(tree) = inode.body() else { continue };
+        let mut cursor = tree.cursor(0);
+        while let Some(extent) = cursor.next(fs.volume().meta()).await.unwrap() {
+            sharers.entry(extent.block).or_default().push((*ino, extent));
+            let most = longest.entry(root).or_default();
+            *most = (*most).max((extent.clusters, extent.block, *ino));
+        }
+    }
+    let (clusters, block, ino) = *longest.values().max().unwrap();
+    assert!(clusters > 80, "{name}: {clusters} clusters");
+    let cluster = fs.volume().geometry().cluster_size.bytes();
+    for (other, extent) in &sharers[&block] {
+        for n in (0..u64::from(extent.clusters)).step_by(2).filter(|_| *other != ino) {
+            let start = (u64::from(extent.cpos) + n) * cluster;
+            fs.unshare(*other, start..start + 1).await.unwrap();
+        }
+    }
+    let mut op = fs.operation();
+    op.lock_inode(Rank::Child, ino, Level::Exclusive).await.unwrap();
+    op.drop_extents(ino, (0, 1 << 32)).await.unwrap();
+    assert_eq!(fs.volume().inode(ino).await.unwrap().dinode().clusters, 0);
+}
