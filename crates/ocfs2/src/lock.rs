@@ -12,6 +12,7 @@ mod lvb;
 mod name;
 mod order;
 mod quota_lvb;
+mod scan_lvb;
 
 use std::fmt::Debug;
 
@@ -23,6 +24,7 @@ pub use name::{LockKind, LockName};
 pub use ocfs2_format::quota::QuotaKind;
 pub use order::{Locks, Rank};
 pub use quota_lvb::RawQuotaLvb;
+pub use scan_lvb::RawScanLvb;
 
 /// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

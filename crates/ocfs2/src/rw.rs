@@ -26,6 +26,7 @@ mod quota;
 mod recover;
 mod refcount;
 mod replay;
+mod scan;
 mod setattr;
 mod slots;
 mod tend;
@@ -56,6 +57,7 @@ use data::DataState;
 use journal::Journal;
 use opens::Opens;
 use quota::Quotas;
+use scan::Scans;
 
 /// An OCFS2 volume open for reading and writing. Cloning is cheap: all clones are the same volume.
 ///
@@ -83,6 +85,7 @@ struct Inner {
     slot: u16,
     /// Inodes that somebody has.
     opens: Opens,
+    scans: Scans,
     /// Whose turn it is to move a name from one directory to another.
     renames: sync::Mutex<()>,
     /// `i_generation` of the next new inode.
@@ -114,7 +117,8 @@ impl Writable {
     /// Writes what has to be written, when it has to, and gives up locks that other nodes want: to be run beside everything else, once. Ends after
     /// [`Self::close`], when all that was begun is done.
     pub async fn drive(&self) {
-        let beside = futures_util::future::join(self.tend(), self.hand_over());
+        // On the heap: it is large, and every future around it would hold it twice.
+        let beside = Box::pin(futures_util::future::join(self.tend(), self.hand_over()));
         self.inner.journal.drive(async { _ = beside.await }).await;
     }
 
@@ -180,6 +184,10 @@ impl Writable {
     /// Inodes that somebody has.
     fn opens(&self) -> &Opens {
         &self.inner.opens
+    }
+
+    fn scans(&self) -> &Scans {
+        &self.inner.scans
     }
 
     /// An `i_generation` that no inode had since the volume was opened.

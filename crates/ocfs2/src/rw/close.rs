@@ -25,6 +25,7 @@ impl Writable {
     }
 
     async fn try_close(&self) -> Result<(), Error> {
+        self.scan_after_opening().await;
         // What this slot holds on to goes back first. Where that fails, it is still the next one's to do.
         let mut op = self.operation();
         op.quotas_off().await?;

@@ -11,6 +11,7 @@ use super::journal::Journal;
 use super::opens::Opens;
 use super::quota::Quotas;
 use super::recover::{self, Dead};
+use super::scan::Scans;
 use super::{Clock, Inner, Writable, gate, slots};
 use crate::alloc::Allocators;
 use crate::lock::{Guard, Level, LockName, LockService, Locks, Rank};
@@ -64,14 +65,15 @@ impl Writable {
             quotas: Quotas::new(&volume, slot.number)?,
             data: super::data::DataState::default(),
             journal: journal.map_err(recover::journal_of(slot.number))?,
-            volume,
-            service,
             turn: sync::Mutex::new(()),
             opens: Opens::default(),
+            scans: Scans::new(&volume, slot.number, &slot.dead),
             renames: sync::Mutex::new(()),
             generation: AtomicU32::new(first_generation(&*clock, slot.number)),
             slot: slot.number,
             alive: Mutex::new(slot.alive),
+            volume,
+            service,
             clock,
         };
         let fs = Self { inner: Arc::new(inner), ignores_limits: false };

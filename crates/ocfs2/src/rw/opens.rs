@@ -70,7 +70,7 @@ impl Writable {
     }
 
     /// Deletes the inode `ino` if it has no name and nobody has it. What fails is left for the next scan.
-    async fn try_delete(&self, ino: BlockNum) {
+    pub(super) async fn try_delete(&self, ino: BlockNum) {
         if let Err(error) = self.judged(self.delete(ino).await) {
             tracing::warn!(ino = ino.0, %error, "an inode without a name could not be deleted");
         }

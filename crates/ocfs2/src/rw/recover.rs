@@ -16,6 +16,13 @@ pub(super) struct Dead {
     pub(super) replayed: Option<usize>,
 }
 
+impl Dead {
+    /// The slot.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
+    }
+}
+
 /// Brings home the journals of all slots but `own` whose nodes are dead: those that are in use, and whose lock can be
 /// had. `volume` must have been read after the superblock lock was taken; what it has cached is of no use afterwards.
 pub(super) async fn replay_dead(

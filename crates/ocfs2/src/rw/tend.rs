@@ -11,7 +11,7 @@ const EMPTY_LOG_EVERY: Duration = Duration::from_secs(2);
 impl Writable {
     /// Does all of it, until nothing can be changed any more.
     pub(super) async fn tend(&self) {
-        futures_util::future::join(self.tend_log(), self.tend_quotas()).await;
+        futures_util::future::join3(self.tend_log(), self.tend_quotas(), self.tend_orphans()).await;
     }
 
     /// Empties the truncate log now and then.

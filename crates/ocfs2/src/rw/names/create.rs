@@ -18,8 +18,8 @@ impl Writable {
     /// # Errors
     /// [`Error::Exists`], [`Error::BadName`], [`Error::NameTooLong`], [`Error::TargetTooLong`],
     /// [`Error::DeviceNumber`], [`Error::NotDir`], [`Error::NotFound`] in a directory that has been removed,
-    /// [`Error::TooManyLinks`], [`Error::Flagged`], [`Error::NoSpace`], [`Error::Stale`]; and what every change can fail
-    /// with.
+    /// [`Error::TooManyLinks`], [`Error::Flagged`], [`Error::NoSpace`], [`Error::Quota`], [`Error::Stale`]; and what
+    /// every change can fail with.
     pub async fn create(
         &self,
         dir: BlockNum,
