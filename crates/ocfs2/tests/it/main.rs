@@ -11,6 +11,7 @@ mod manifest;
 mod mkfs;
 mod model;
 mod names;
+mod names_power_cut;
 mod orphans;
 mod patched;
 mod power_cut;

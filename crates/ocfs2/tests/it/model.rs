@@ -240,6 +240,13 @@ impl Model {
         }
     }
 
+    /// The inodes that have names.
+    pub(crate) fn named(&self) -> Self {
+        let mut named = self.clone();
+        named.nodes.retain(|_, node| node.links > 0);
+        named
+    }
+
     fn lose_name(&mut self, dir: BlockNum, ino: BlockNum) -> Option<BlockNum> {
         if self.is_dir(ino) {
             self.node(dir).links -= 1;
@@ -256,12 +263,16 @@ fn perm_of(kind: FileType) -> u16 {
 }
 
 impl Op {
-    /// Does it on the volume.
+    /// Does it on the volume, whose device does not fail.
     pub(crate) async fn run(&self, fs: &Writable, retain: bool) -> Outcome {
-        let number = |error: Error| match error.errno() {
+        self.attempt(fs, retain).await.map_err(|error| match error.errno() {
             5 => panic!("{self:?}: {error}"),
             number => number,
-        };
+        })
+    }
+
+    /// Does it on the volume.
+    pub(crate) async fn attempt(&self, fs: &Writable, retain: bool) -> Result<Option<BlockNum>, Error> {
         match self {
             Self::Create { dir, name, kind, target, rdev } => {
                 let new = NewInode { perm: 0o666, uid: 1, gid: 2, umask: Some(0o026) };
@@ -278,17 +289,15 @@ impl Op {
                     true => fs.create_retained(*dir, name, &new, kind).await,
                     false => fs.create(*dir, name, &new, kind).await,
                 };
-                made.map(|inode| Some(inode.ino())).map_err(number)
+                made.map(|inode| Some(inode.ino()))
             }
-            Self::Link { ino, dir, name } => {
-                fs.link(*ino, *dir, name).await.map(|inode| Some(inode.ino())).map_err(number)
-            }
-            Self::Unlink { dir, name } => fs.unlink(*dir, name).await.map(|()| None).map_err(number),
-            Self::Rmdir { dir, name } => fs.rmdir(*dir, name).await.map(|()| None).map_err(number),
+            Self::Link { ino, dir, name } => fs.link(*ino, *dir, name).await.map(|inode| Some(inode.ino())),
+            Self::Unlink { dir, name } => fs.unlink(*dir, name).await.map(|()| None),
+            Self::Rmdir { dir, name } => fs.rmdir(*dir, name).await.map(|()| None),
             Self::Rename { from, to, no_replace } => {
                 let flags = RenameFlags { no_replace: *no_replace };
                 let done = fs.rename(from.0, &from.1, to.0, &to.1, flags).await;
-                done.map(|()| None).map_err(number)
+                done.map(|()| None)
             }
         }
     }
@@ -306,13 +315,19 @@ pub(crate) struct Workload {
     pub(crate) longest: usize,
     /// Operations that found the volume full.
     pub(crate) full: usize,
+    /// Whether inodes are only made.
+    pub(crate) grows: bool,
 }
 
 impl Workload {
     pub(crate) async fn new(fs: &Writable, seed: u64, names: usize) -> Self {
-        let model = Model::of(fs.volume()).await;
+        Self::of(Model::of(fs.volume()).await, seed, names)
+    }
+
+    /// On a volume that holds what `model` says.
+    pub(crate) fn of(model: Model, seed: u64, names: usize) -> Self {
         let random = Random::new(seed);
-        Self { model, random, retained: BTreeMap::new(), names, longest: 4095, full: 0 }
+        Self { model, random, retained: BTreeMap::new(), names, longest: 4095, full: 0, grows: false }
     }
 
     fn name(&mut self) -> Vec<u8> {
@@ -353,7 +368,8 @@ impl Workload {
     /// The next operation.
     pub(crate) fn next_op(&mut self) -> Op {
         let dir = self.dir();
-        match self.random.below(20) {
+        let most = if self.grows { 7 } else { 20 };
+        match self.random.below(most) {
             0..7 => {
                 let kinds = [
                     FileType::Regular,
@@ -449,6 +465,11 @@ impl Workload {
                 self.model.nodes.remove(&ino);
             }
         }
+    }
+
+    /// How many inodes without a name are retained.
+    pub(crate) fn orphans(&self) -> usize {
+        self.retained.keys().filter(|ino| self.model.nodes[ino].links == 0).count()
     }
 
     /// Lets go of everything that is retained.
