@@ -57,7 +57,7 @@ pub enum Fault {
     Never,
 }
 
-/// A request that waits to be released.
+/// A request that a rule picked, such as one that waits to be released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Its number.
@@ -74,6 +74,7 @@ pub struct Held {
 struct State {
     rules: Vec<Rule>,
     seen: u64,
+    first_picked: Option<Held>,
     held: BTreeMap<u64, (Held, Waiting)>,
     /// Requests that are never answered. Their promises stay here, unkept and unbroken.
     never: Vec<Job>,
@@ -171,6 +172,11 @@ impl<D: BlockDevice> FailingDevice<D> {
         self.lock().seen
     }
 
+    /// The first request that a rule picked, of all so far.
+    pub fn first_picked(&self) -> Option<Held> {
+        self.lock().first_picked
+    }
+
     /// What is held, in the order of the calls.
     pub fn held(&self) -> Vec<Held> {
         self.lock().held.values().map(|(held, _)| *held).collect()
@@ -208,6 +214,9 @@ impl<D: BlockDevice> FailingDevice<D> {
         let held = Held { number: state.seen, op, offset, len };
         state.seen += 1;
         let picked = state.rules.iter_mut().find_map(|rule| rule.picks(&held).then_some(rule.fault));
+        if picked.is_some() {
+            state.first_picked.get_or_insert(held);
+        }
         (held, picked)
     }
 

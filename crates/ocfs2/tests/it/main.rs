@@ -6,6 +6,7 @@ mod damaged;
 mod double;
 mod failing;
 mod fsck;
+mod io_errors;
 mod lookup;
 mod manifest;
 mod mkfs;
