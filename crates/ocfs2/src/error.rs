@@ -415,6 +415,15 @@ pub enum Error {
         /// The limit.
         max: u64,
     },
+    /// A range of no bytes where there must be some.
+    #[error("the range has no bytes")]
+    EmptyRange,
+    /// Something that the kernel's OCFS2 does not do either.
+    #[error("{what} cannot have that done to it")]
+    NotSupported {
+        /// What it is asked of.
+        what: &'static str,
+    },
     /// An inode whose room for data is not what it was taken for.
     #[error("inode {ino} has no room for the data that was to be kept in it")]
     InlineRoom {
@@ -532,7 +541,8 @@ impl Error {
             Self::FileTooLarge { .. } => errno::EFBIG,
             Self::NoSpace { .. } => errno::ENOSPC,
             Self::InvalidAcl { .. } => errno::EINVAL,
-            Self::XattrName { .. } => errno::EOPNOTSUPP,
+            Self::EmptyRange => errno::EINVAL,
+            Self::XattrName { .. } | Self::NotSupported { .. } => errno::EOPNOTSUPP,
             Self::Flagged { .. } => errno::EPERM,
             Self::Quota { .. } => errno::EDQUOT,
             Self::NoQuota { .. } => errno::ESRCH,

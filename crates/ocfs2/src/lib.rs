@@ -73,8 +73,8 @@ pub use ocfs2_format::{
 pub use open::{OpenOptions, Warning};
 pub use path::Follow;
 pub use rw::{
-    Clock, NewInode, NewKind, NotWritable, QuotaGraces, QuotaLimits, QuotaStatus, RenameFlags, SetAttr,
-    SetTime, SetXattr, Writable, WriteHow, WriteOptions, Written, XattrHow,
+    Clock, FallocateMode, NewInode, NewKind, NotWritable, QuotaGraces, QuotaLimits, QuotaStatus, RenameFlags,
+    SetAttr, SetTime, SetXattr, Writable, WriteHow, WriteOptions, Written, XattrHow,
 };
 pub use seek::Seek;
 pub use statfs::StatFs;

@@ -40,7 +40,7 @@ use ocfs2_format::BlockNum;
 use tokio::sync;
 
 pub use clock::Clock;
-pub use data::{WriteHow, Written};
+pub use data::{FallocateMode, WriteHow, Written};
 pub use gate::NotWritable;
 pub use names::RenameFlags;
 pub use new_inode::{NewInode, NewKind};

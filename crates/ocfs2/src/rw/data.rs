@@ -11,13 +11,16 @@
 //! - A file that shrinks gets its new size first; what is behind it is given up in steps, each of which leaves a sound
 //!   volume.
 //!
-//! The lock W of a file excludes its readers from what changes where its data lies: it is held shared by who reads, or
-//! writes in place, and exclusively by everybody else; M, as everywhere, by who looks at the inode or changes it. Both
-//! are held until the device has answered.
+//! The lock W of a file keeps those who move data to and from where it lies apart from those who change where it lies:
+//! it is held shared by who reads, or writes in place, and exclusively by everybody else. M is held shared by who reads
+//! and exclusively by who writes, since other nodes keep what they have read for as long as they hold it; the tasks of
+//! one node hold it [together](together::Together). Both are held until the device has answered.
 
-mod append;
+mod allocate;
+mod claim;
 mod device;
 mod grow;
+mod in_place;
 mod inline;
 mod map;
 mod read;
@@ -25,16 +28,18 @@ mod source;
 mod state;
 #[cfg(test)]
 mod tests;
+mod together;
 mod truncate;
 mod write;
 
-use ocfs2_format::BlockNum;
+use ocfs2_format::{BlockKind, BlockNum};
 
 use super::Writable;
 use super::operation::Operation;
 use crate::lock::{Level, LockName, Rank};
 use crate::{Error, Inode};
 
+pub use allocate::FallocateMode;
 pub(super) use state::DataState;
 pub(super) use write::without_set_id;
 pub use write::{WriteHow, Written};
@@ -51,11 +56,7 @@ impl Operation<'_> {
         meta: Level,
     ) -> Result<Inode, Error> {
         loop {
-            // The lock's name has the inode's generation in it, which only changes when its block is used anew.
-            self.lock_inode(Rank::Child, ino, Level::Shared).await?;
-            let generation = self.fs().volume().inode(ino).await?.attr().generation;
-            self.release_from(Rank::Child);
-            self.lock(Rank::Rw, LockName::rw(ino, generation), data).await?;
+            let generation = self.lock_data(ino, data).await?;
             self.lock_inode(Rank::Child, ino, meta).await?;
             let inode = self.fs().volume().inode(ino).await?;
             inode.expect_file()?;
@@ -64,6 +65,24 @@ impl Operation<'_> {
             }
             self.release_from(Rank::Rw);
         }
+    }
+
+    /// Takes the lock W of inode `ino`, whose name has the inode's generation in it: it only changes when the block is
+    /// used anew. Gives it, to be compared under the lock M.
+    async fn lock_data(&mut self, ino: BlockNum, level: Level) -> Result<u32, Error> {
+        let volume = self.fs().volume();
+        let generation = match volume.meta().cache().has(ino, BlockKind::Dinode.into()) {
+            // At worst that of another inode: then the lock is the wrong one, and is found to be.
+            true => volume.inode(ino).await?.attr().generation,
+            false => {
+                self.lock_inode(Rank::Child, ino, Level::Shared).await?;
+                let inode = volume.inode(ino).await?;
+                self.release_from(Rank::Child);
+                inode.attr().generation
+            }
+        };
+        self.lock(Rank::Rw, LockName::rw(ino, generation), level).await?;
+        Ok(generation)
     }
 }
 

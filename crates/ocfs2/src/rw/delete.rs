@@ -41,6 +41,7 @@ impl Writable {
         op.lock_inode(Rank::OrphanDir, self.orphan_dir(slot)?, Level::Exclusive).await?;
         op.wipe(&inode, slot).await?;
         op.invalidate_lvb(ino);
+        self.data().forget(ino);
         drop(op);
         self.volume().forget(ino);
         Ok(())

@@ -207,6 +207,11 @@ impl Journal {
         self.state().refusal.clone()
     }
 
+    /// Fails when nothing may be changed any more.
+    pub(super) fn expect_open(&self) -> Result<(), Error> {
+        self.state().allowed()
+    }
+
     /// Lets the driver end.
     pub(super) fn end(&self) {
         self.news.send_modify(|news| news.ended = true);

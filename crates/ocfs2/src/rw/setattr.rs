@@ -7,6 +7,7 @@ use super::Writable;
 use super::acl;
 use super::change::Change;
 use super::data::without_set_id;
+use super::operation::Operation;
 use crate::lock::{Level, Rank};
 use crate::{Error, Inode};
 
@@ -81,9 +82,11 @@ impl SetAttr {
         if let Some(gid) = self.gid {
             raw.gid = U32::new(gid);
         }
+        // A length that is set changes the contents, even where it is the same.
+        let mtime = self.mtime.or(self.size.map(|_| SetTime::Now));
         let times = [
             (self.atime, &mut raw.atime, &mut raw.atime_nsec),
-            (self.mtime, &mut raw.mtime, &mut raw.mtime_nsec),
+            (mtime, &mut raw.mtime, &mut raw.mtime_nsec),
             (Some(SetTime::Now), &mut raw.ctime, &mut raw.ctime_nsec),
         ];
         for (time, seconds, nanos) in times {
@@ -112,25 +115,15 @@ impl Writable {
 
     async fn try_setattr(&self, ino: BlockNum, set: &SetAttr) -> Result<Inode, Error> {
         let mut op = self.operation();
-        let inode = match set.size {
-            Some(_) => op.lock_file(ino, Level::Exclusive, Level::Exclusive).await?,
-            None => {
-                op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
-                self.volume().inode(ino).await?
-            }
+        let Some(size) = set.size else {
+            op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
+            set.check(&self.volume().inode(ino).await?)?;
+            return op.set_attr(ino, set, self.clock().now()).await;
         };
+        let inode = op.lock_file(ino, Level::Exclusive, Level::Exclusive).await?;
         set.check(&inode)?;
-        let now = self.clock().now();
-        if let Some(size) = set.size {
-            op.resize(&inode, size, now).await?;
-        }
-        loop {
-            let mut change = op.begin().await?;
-            let done = apply(&mut change, ino, set, now).await;
-            if let Some(inode) = change.end(done).await? {
-                return Ok(inode);
-            }
-        }
+        op.resize(&inode, size, set).await?;
+        self.volume().inode(ino).await
     }
 
     /// Waits until all that was changed of inode `ino`, and its data that was written, is on stable storage.
@@ -139,12 +132,12 @@ impl Writable {
     /// When a commit, or the flush of the device, failed: then nothing is known to last since the last success.
     pub async fn fsync(&self, ino: BlockNum) -> Result<(), Error> {
         // A commit flushes the device, and with it what was written before its last change: but not what came later.
-        let written = self.data().unflushed(ino);
-        if self.journal().commit_inode(ino).await? && written.is_none() {
+        let (written, unflushed) = (self.data().last_write(), self.data().is_unflushed(ino));
+        if self.journal().commit_inode(ino).await? && !unflushed {
             return Ok(());
         }
         self.volume().flush_device().await?;
-        self.data().flushed(Some(ino), written.unwrap_or_default());
+        self.data().flushed(written);
         Ok(())
     }
 
@@ -153,17 +146,31 @@ impl Writable {
     /// # Errors
     /// As [`Self::fsync`].
     pub async fn sync(&self) -> Result<(), Error> {
-        let written = self.data().last_write();
-        if self.journal().commit_all().await? && !self.data().any_unflushed() {
+        let (written, unflushed) = (self.data().last_write(), self.data().any_unflushed());
+        if self.journal().commit_all().await? && !unflushed {
             return Ok(());
         }
         self.volume().flush_device().await?;
-        self.data().flushed(None, written);
+        self.data().flushed(written);
         Ok(())
     }
 }
 
-async fn apply(
+impl Operation<'_> {
+    /// Changes the attributes of inode `ino`, whose lock is held exclusively: all but its length.
+    async fn set_attr(&mut self, ino: BlockNum, set: &SetAttr, now: Timestamp) -> Result<Inode, Error> {
+        loop {
+            let mut change = self.begin().await?;
+            let done = apply(&mut change, ino, set, now).await;
+            if let Some(inode) = change.end(done).await? {
+                return Ok(inode);
+            }
+        }
+    }
+}
+
+/// Changes the attributes of inode `ino`: all but its length.
+pub(super) async fn apply(
     change: &mut Change<'_>,
     ino: BlockNum,
     set: &SetAttr,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use block::{BlockDevice, BlockError, Buf, Bufs, Durability};
+use block::{BlockDevice, BlockError, Buf, Bufs, Durability, total_len};
 use futures_util::future::join_all;
 use ocfs2_format::BlockNum;
 
@@ -12,8 +12,29 @@ use crate::rw::Writable;
 /// One request: from byte `at` of the device on, in whole sectors.
 #[derive(Debug)]
 pub(super) struct Piece {
-    pub(super) at: u64,
-    pub(super) bufs: Bufs,
+    at: u64,
+    bufs: Bufs,
+    /// Where in it the data lies that somebody wants written, and how long that is: what is around it is filling.
+    data: (u64, u64),
+}
+
+impl Piece {
+    /// `bufs`, all of them data.
+    pub(super) fn new(at: u64, bufs: Bufs) -> Self {
+        let data = (0, total_len(&bufs) as u64);
+        Self { at, bufs, data }
+    }
+
+    /// The same, of which only `len` bytes from byte `at` of the data on count as such.
+    pub(super) fn narrowed(self, at: u64, len: u64) -> Self {
+        Self { data: (self.data.0 + at, len), ..self }
+    }
+
+    /// A copy of its data.
+    pub(super) fn copy_of_data(&self) -> Vec<u8> {
+        let (start, len) = (usize_of(self.data.0), usize_of(self.data.1));
+        self.bufs.iter().flat_map(|buf| buf.iter().copied()).skip(start).take(len).collect()
+    }
 }
 
 /// While it lives, data is on its way that nothing may overtake. Dropped before its end, that is when somebody drops a
@@ -38,13 +59,15 @@ impl Writable {
         u64::from(self.volume().device().geometry().logical_block.max(1))
     }
 
-    /// Writes data of inode `ino`, all pieces at once, and waits for all of them whatever becomes of them.
-    pub(super) async fn put(&self, ino: BlockNum, pieces: Vec<Piece>) -> Result<(), Error> {
+    /// Writes data of inode `ino`, all pieces at once, and waits for all of them whatever becomes of them. Gives them
+    /// back.
+    pub(super) async fn put(&self, ino: BlockNum, pieces: Vec<Piece>) -> Result<Vec<Piece>, Error> {
+        self.journal().expect_open()?;
         let mut on_its_way = OnItsWay { fs: self, ino, arrived: false };
         let device = self.volume().device();
-        let writes = pieces.into_iter().map(|Piece { at, bufs }| async move {
-            let (_, written) = device.write(at, bufs, Durability::Cached).await;
-            written.map_err(|source| self.write_error(at, source))
+        let writes = pieces.into_iter().map(|Piece { at, bufs, data }| async move {
+            let (bufs, written) = device.write(at, bufs, Durability::Cached).await;
+            written.map(|()| Piece { at, bufs, data }).map_err(|source| self.write_error(at, source))
         });
         let all = join_all(writes).await;
         on_its_way.arrived = true;
@@ -74,6 +97,7 @@ impl Writable {
         if first >= last {
             return Ok(());
         }
+        self.journal().expect_open()?;
         let mut on_its_way = OnItsWay { fs: self, ino, arrived: false };
         let written = self.volume().device().write_zeroes(first, last - first).await;
         on_its_way.arrived = true;
@@ -95,7 +119,7 @@ impl Writable {
             let tail = self.volume().meta().disk().read(end, usize_of(upto - end)).await?;
             all.push(Buf::copy_of(&tail));
         }
-        Ok(Piece { at, bufs: all })
+        Ok(Piece { at, bufs: all, data: (start - at, end - start) })
     }
 
     fn write_error(&self, at: u64, source: BlockError) -> Error {

@@ -1,28 +1,32 @@
 //! Files that grow: what was behind their end becomes part of them, and is zero.
 
-use ocfs2_format::{Incompat, Timestamp};
+use ocfs2_format::{BlockNum, ExtentFlags, Incompat};
 use zerocopy::little_endian::U64;
 
+use super::claim::claim_into;
 use super::map::{Kind, Segment, segments};
-use super::write::{claim_into, stamp};
 use super::{PAGE, align_up};
 use crate::Error;
 use crate::inode::{Body, Inode};
 use crate::rw::operation::Operation;
+use crate::rw::setattr::{SetAttr, apply};
+
+/// Bytes that are zeroed in one change.
+const FILLED_AT_ONCE: u64 = 4 << 20;
 
 impl Operation<'_> {
-    /// Makes `inode`, whose locks are held exclusively, `size` bytes long, which is more than it is.
-    pub(super) async fn grow(&mut self, inode: &Inode, size: u64, now: Timestamp) -> Result<(), Error> {
+    /// Makes `inode`, whose locks are held exclusively, `size` bytes long, which is more than it is, and changes its
+    /// other attributes.
+    pub(super) async fn grow(&mut self, inode: &Inode, size: u64, set: &SetAttr) -> Result<(), Error> {
         let ino = inode.ino();
-        if let Body::Inline(room) = inode.body() {
-            // What is behind the end is zero in the inode, always.
-            if size > room.len() as u64 {
-                self.move_out(ino).await?;
-            }
+        if let Body::Inline(room) = inode.body()
+            && size > room.len() as u64
+        {
+            self.move_out(ino).await?;
         }
         let inode = self.fs().volume().inode(ino).await?;
         self.zero_to(&inode, size).await?;
-        self.set_size(&inode, size, now).await
+        self.set_size(ino, size, set).await
     }
 
     /// Makes sure that what `inode` has between its end and byte `to` reads as zeroes; where files may have no holes,
@@ -66,13 +70,15 @@ impl Operation<'_> {
     }
 
     /// Puts zeroed clusters into the start of `hole`; gives where they end.
-    async fn fill(&mut self, inode: &Inode, hole: Segment) -> Result<u64, Error> {
+    async fn fill(&mut self, inode: &Inode, mut hole: Segment) -> Result<u64, Error> {
         let (fs, ino) = (self.fs(), inode.ino());
         let cluster = fs.volume().geometry().cluster_size.bytes();
+        // Nobody else has a turn while they are zeroed.
+        hole.end = hole.end.min(hole.start + (FILLED_AT_ONCE / cluster).max(1));
         loop {
             let mut change = self.begin().await?;
             let steps = async {
-                let new = claim_into(&mut change, ino, hole).await?;
+                let new = claim_into(&mut change, ino, hole, ExtentFlags::empty()).await?;
                 let start = fs.byte_at(&new, new.start * cluster);
                 let end = start + (new.end - new.start) * cluster;
                 fs.put_zeroes(ino, (start, end)).await?;
@@ -85,16 +91,16 @@ impl Operation<'_> {
         }
     }
 
-    /// Sets size and times.
-    pub(super) async fn set_size(&mut self, inode: &Inode, size: u64, now: Timestamp) -> Result<(), Error> {
-        let ino = inode.ino();
+    /// Sets the size, and what else is to be set, in one change.
+    pub(super) async fn set_size(&mut self, ino: BlockNum, size: u64, set: &SetAttr) -> Result<(), Error> {
+        let now = self.fs().clock().now();
         loop {
             let mut change = self.begin().await?;
             let steps = async {
-                super::inline::clear(&mut change, ino, (size, u64::MAX)).await?;
-                let raw = change.dinode(ino).await?;
-                raw.size = U64::new(size);
-                stamp(raw, now);
+                let before = change.inode(ino).await?.size();
+                super::inline::clear(&mut change, ino, (before.min(size), u64::MAX)).await?;
+                apply(&mut change, ino, set, now).await?;
+                change.dinode(ino).await?.size = U64::new(size);
                 Ok(())
             };
             let done = steps.await;

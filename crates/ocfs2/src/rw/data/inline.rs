@@ -1,15 +1,14 @@
 //! Data that is kept in the inode itself.
 
 use block::Buf;
-use ocfs2_format::{BlockNum, DynFeatures, Incompat, RawDinode, RawExtentList, RawInlineData};
+use ocfs2_format::{BlockNum, DynFeatures, ExtentFlags, Incompat, RawDinode, RawExtentList, RawInlineData};
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U16;
 
-use super::append::Taken;
+use super::claim::claim_into;
 use super::device::{Piece, zeroes};
 use super::map::{Kind, Segment};
 use super::{PAGE, align_up};
-use crate::extents::Extents;
 use crate::inode::{Body, Inode};
 use crate::rw::change::Change;
 use crate::rw::operation::Operation;
@@ -20,16 +19,14 @@ use crate::{Error, Volume};
 const HEAD: usize = size_of::<RawInlineData>();
 
 impl Inode {
-    /// How many bytes of data the inode itself has room for: where it has data in it, or could have, since it has no
-    /// clusters and is not longer than that.
+    /// How many bytes of data the inode itself has room for: where it has data in it, or could have, since it has none
+    /// at all (`ocfs2_try_to_write_inline_data` of `fs/ocfs2/aops.c`).
     pub(super) fn inline_room(&self, volume: &Volume) -> Option<u64> {
         let dinode = self.dinode();
         match self.body() {
             Body::Inline(room) => Some(room.len() as u64),
             Body::Tree(_) if volume.meta().volume().has(Incompat::INLINE_DATA) => {
-                let shared = dinode.dyn_features.contains(DynFeatures::HAS_REFCOUNT);
-                let room = room_of(self, volume);
-                (dinode.clusters == 0 && !shared && self.size() <= room).then_some(room)
+                (dinode.clusters == 0 && self.size() == 0).then(|| room_of(self, volume))
             }
             _ => None,
         }
@@ -55,6 +52,7 @@ pub(super) async fn put(change: &mut Change<'_>, ino: BlockNum, at: u64, bytes: 
             head.count = U16::new(u16::try_from(room).unwrap_or(0));
         }
     }
+    clear(change, ino, (inode.size().min(at), at)).await?;
     let (_, body) = change.dinode_and_body(ino).await?;
     let start = HEAD.saturating_add(usize::try_from(at).unwrap_or(usize::MAX));
     // The caller has looked at the room.
@@ -95,13 +93,9 @@ impl Operation<'_> {
                 drop_inline(&mut change, ino).await?;
                 match &kept {
                     _ if used == 0 => {}
-                    Some(Taken { extent, reserved: Some(reserved) }) => {
-                        let (blocks, alloc) = change.blocks_and_space();
-                        alloc.claim_reserved(blocks, reserved).await?;
-                        Extents::of_inode(alloc, ino).insert(blocks, *extent).await?;
-                    }
-                    _ => {
-                        let new = super::write::claim_into(&mut change, ino, first).await?;
+                    Some(taken) => taken.claim(&mut change, ino).await?,
+                    None => {
+                        let new = claim_into(&mut change, ino, first, ExtentFlags::empty()).await?;
                         fs.put(ino, vec![whole_pages(fs.byte_at(&new, 0), bytes)]).await?;
                     }
                 }
@@ -121,7 +115,7 @@ fn whole_pages(at: u64, bytes: &[u8]) -> Piece {
     let len = bytes.len() as u64;
     let mut bufs = Buf::copy_of(bytes).into_bufs();
     bufs.extend(zeroes(align_up(len, PAGE) - len));
-    Piece { at, bufs }
+    Piece::new(at, bufs)
 }
 
 /// Makes the body of inode `ino` an empty tree.

@@ -2,7 +2,7 @@
 
 use ocfs2_format::BlockNum;
 
-use crate::lock::Level;
+use crate::lock::{Level, Rank};
 use crate::rw::Writable;
 use crate::{Data, Error};
 
@@ -18,7 +18,18 @@ impl Writable {
 
     async fn try_read(&self, ino: BlockNum, offset: u64, len: u64) -> Result<Data, Error> {
         let mut op = self.operation();
-        let inode = op.lock_file(ino, Level::Shared, Level::Shared).await?;
+        let generation = op.lock_data(ino, Level::Shared).await?;
+        let together = self.join(ino);
+        if together.is_none() {
+            op.lock_inode(Rank::Child, ino, Level::Shared).await?;
+        }
+        let inode = self.volume().inode(ino).await?;
+        if inode.attr().generation != generation {
+            drop(together);
+            op.release_from(Rank::Rw);
+            let inode = op.lock_file(ino, Level::Shared, Level::Shared).await?;
+            return self.volume().read(&inode, offset, len).await;
+        }
         self.volume().read(&inode, offset, len).await
     }
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use block::{Buf, Bufs, total_len};
 
+use super::device::Piece;
+
 /// Buffers that go to the device as they came where a request takes them whole, and are copied where it is cut.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -17,6 +19,11 @@ impl Source {
     pub(super) fn new(bufs: Bufs) -> Self {
         let left = total_len(&bufs);
         Self { bufs: bufs.into_iter().collect(), taken: 0, left }
+    }
+
+    /// A copy of `bytes`.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self::new(Buf::copy_of(bytes).into_bufs())
     }
 
     /// Bytes that are left.
@@ -58,16 +65,18 @@ impl Source {
         }
     }
 
-    /// The same as [`Self::take`], as bytes.
-    pub(super) fn take_bytes(&mut self, into: &mut [u8]) {
-        let mut bufs = Bufs::new();
-        self.take(into.len() as u64, &mut bufs);
-        let mut rest = into;
-        for buf in bufs {
-            let (here, after) = rest.split_at_mut(buf.len().min(rest.len()));
-            here.copy_from_slice(&buf[..here.len()]);
-            rest = after;
+    /// The same, of what these pieces were made of, in order.
+    pub(super) fn put_back_all(&mut self, pieces: &[Piece]) {
+        for piece in pieces.iter().rev() {
+            self.put_back(&piece.copy_of_data());
         }
+    }
+
+    /// The same as [`Self::take`], as bytes. What it takes is never longer than one write.
+    pub(super) fn take_bytes(&mut self, len: u64) -> Vec<u8> {
+        let mut bufs = Bufs::new();
+        self.take(len, &mut bufs);
+        bufs.iter().flat_map(|buf| buf.iter().copied()).collect()
     }
 }
 
@@ -85,8 +94,7 @@ mod tests {
         assert_eq!((out[0].as_ptr(), &out[0][..]), (places[0], &b"abc"[..]));
         out.clear();
         source.take(2, &mut out);
-        let mut last = [0; 1];
-        source.take_bytes(&mut last);
+        let last = source.take_bytes(1);
         source.put_back(&last);
         source.take(5, &mut out);
         let all: Vec<u8> = out.iter().flat_map(|buf| buf.iter().copied()).collect();

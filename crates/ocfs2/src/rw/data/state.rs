@@ -1,10 +1,11 @@
 //! What of the data of files is kept in memory: no data, only what has to be known of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ocfs2_format::BlockNum;
 
+use super::together::Together;
 use crate::Error;
 use crate::rw::Writable;
 
@@ -21,6 +22,8 @@ struct State {
     unflushed: BTreeMap<BlockNum, u64>,
     /// Files that have shrunk in a change that may not have been committed: what lies behind their end could come back.
     shrunk: BTreeSet<BlockNum>,
+    /// Files that are read and written by several at once.
+    together: BTreeMap<BlockNum, Weak<Together>>,
 }
 
 impl DataState {
@@ -32,9 +35,9 @@ impl DataState {
         state.unflushed.insert(ino, number);
     }
 
-    /// The last write to inode `ino` that no flush is known to have followed.
-    pub(in crate::rw) fn unflushed(&self, ino: BlockNum) -> Option<u64> {
-        self.state().unflushed.get(&ino).copied()
+    /// Whether no flush is known to have followed the last write to inode `ino`.
+    pub(in crate::rw) fn is_unflushed(&self, ino: BlockNum) -> bool {
+        self.state().unflushed.contains_key(&ino)
     }
 
     /// Whether there is such a write to any file.
@@ -47,13 +50,44 @@ impl DataState {
         self.state().writes
     }
 
-    /// The device was flushed after write number `upto`, to `ino` or to any file.
-    pub(in crate::rw) fn flushed(&self, ino: Option<BlockNum>, upto: u64) {
-        self.state().unflushed.retain(|of, number| *number > upto || ino.is_some_and(|ino| ino != *of));
+    /// The device was flushed after write number `upto`.
+    pub(in crate::rw) fn flushed(&self, upto: u64) {
+        self.state().unflushed.retain(|_, number| *number > upto);
     }
 
+    /// What lies behind the end of `ino` was part of the file a moment ago.
     pub(super) fn shrunk(&self, ino: BlockNum) {
         self.state().shrunk.insert(ino);
+    }
+
+    /// Nothing lies behind the end of `ino` any more, or what was there will not come back.
+    pub(super) fn settled(&self, ino: BlockNum) {
+        self.state().shrunk.remove(&ino);
+    }
+
+    /// The inode is no more.
+    pub(in crate::rw) fn forget(&self, ino: BlockNum) {
+        let mut state = self.state();
+        state.shrunk.remove(&ino);
+        state.unflushed.remove(&ino);
+    }
+
+    /// Those who hold the lock of `ino` together, if they admit one more; else the first of new ones.
+    pub(super) fn together(&self, ino: BlockNum) -> Arc<Together> {
+        let mut state = self.state();
+        if let Some(found) = state.found_together(ino) {
+            return found;
+        }
+        let new = Arc::new(Together::default());
+        new.admits();
+        state.together.retain(|_, others| others.strong_count() > 0);
+        state.together.insert(ino, Arc::downgrade(&new));
+        new
+    }
+
+    /// The same, if there are any.
+    pub(super) fn found_together(&self, ino: BlockNum) -> Option<Arc<Together>> {
+        self.state().found_together(ino)
     }
 
     /// No holder leaves the maps half changed.
@@ -62,13 +96,21 @@ impl DataState {
     }
 }
 
+impl State {
+    fn found_together(&self, ino: BlockNum) -> Option<Arc<Together>> {
+        let found = self.together.get(&ino)?.upgrade();
+        found.filter(|found| found.admits())
+    }
+}
+
 impl Writable {
     /// To be called before anything is written behind the end of inode `ino`, whose lock W is held exclusively: where
     /// the file was longer a moment ago, and that it is not has not been committed, what was there would be lost.
     pub(super) async fn settle_end(&self, ino: BlockNum) -> Result<(), Error> {
-        if self.data().state().shrunk.contains(&ino) {
+        let shrunk = self.data().state().shrunk.contains(&ino);
+        if shrunk {
             self.journal().commit_inode(ino).await?;
-            self.data().state().shrunk.remove(&ino);
+            self.data().settled(ino);
         }
         Ok(())
     }

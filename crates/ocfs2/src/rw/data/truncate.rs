@@ -1,6 +1,6 @@
 //! Files that shrink, and files that are given up.
 
-use ocfs2_format::{BlockNum, Extent, Timestamp};
+use ocfs2_format::{BlockNum, Extent};
 
 use super::map::{Kind, segments};
 use super::{PAGE, align_up};
@@ -11,6 +11,7 @@ use crate::inode::{Body, Inode};
 use crate::rw::change::Change;
 use crate::rw::operation::Operation;
 use crate::rw::refcount::give_up;
+use crate::rw::setattr::SetAttr;
 
 /// Extents that one change takes out of a tree, at the most.
 const EXTENTS_AT_ONCE: usize = 16;
@@ -21,12 +22,13 @@ const CLUSTERS_AT_ONCE: u64 = 1 << 16;
 const SCATTERED_AT_ONCE: u64 = 16;
 
 impl Operation<'_> {
-    /// Makes the file `inode` `size` bytes long. Its locks are held exclusively, and no others.
+    /// Makes the file `inode` `size` bytes long, and changes its other attributes in the same change. Its locks are
+    /// held exclusively, and no others.
     pub(in crate::rw) async fn resize(
         &mut self,
         inode: &Inode,
         size: u64,
-        now: Timestamp,
+        set: &SetAttr,
     ) -> Result<(), Error> {
         let ino = inode.ino();
         let max = self.fs().volume().geometry().max_file_size();
@@ -34,30 +36,42 @@ impl Operation<'_> {
             return Err(Error::FileTooLarge { ino, max });
         }
         match size {
-            size if size > inode.size() => self.grow(inode, size, now).await,
-            size if size < inode.size() => self.shrink(inode, size, now).await,
-            // A truncation that was cut short may have left something behind the end.
-            _ => Ok(()),
+            size if size > inode.size() => self.grow(inode, size, set).await,
+            size if size < inode.size() => self.shrink(inode, size, set).await,
+            _ => self.set_size(ino, size, set).await,
         }
     }
 
-    async fn shrink(&mut self, inode: &Inode, size: u64, now: Timestamp) -> Result<(), Error> {
+    async fn shrink(&mut self, inode: &Inode, size: u64, set: &SetAttr) -> Result<(), Error> {
         let (fs, ino) = (self.fs(), inode.ino());
         if matches!(inode.body(), Body::Inline(_)) {
-            return self.set_size(inode, size, now).await;
+            return self.set_size(ino, size, set).await;
         }
         let geometry = *fs.volume().geometry();
-        let cluster = size >> geometry.cluster_size.bits();
-        let kept = geometry.clusters_for(size);
+        let (cluster, kept) = (size >> geometry.cluster_size.bits(), geometry.clusters_for(size));
         // What others share is not to be zeroed: the last cluster becomes its own first.
         let last = segments(fs.volume().meta(), inode, (cluster, kept)).await?;
         if last.iter().any(|segment| segment.kind == Kind::Shared) {
             self.own(ino, (cluster, kept)).await?;
         }
-        self.set_size(inode, size, now).await?;
+        self.set_size(ino, size, set).await?;
         fs.data().shrunk(ino);
+        self.zero_page(ino, size).await?;
+        self.drop_extents(ino, (kept, 1 << 32)).await?;
+        if cluster == kept {
+            // What it had behind its end is gone, and is nobody's before that has been committed.
+            fs.data().settled(ino);
+        }
+        Ok(())
+    }
+
+    /// Zeroes what lies between the end of the file, which is `size`, and the end of its last page.
+    async fn zero_page(&mut self, ino: BlockNum, size: u64) -> Result<(), Error> {
+        let fs = self.fs();
+        let geometry = *fs.volume().geometry();
+        let last = (size >> geometry.cluster_size.bits(), geometry.clusters_for(size));
         let inode = fs.volume().inode(ino).await?;
-        for segment in segments(fs.volume().meta(), &inode, (cluster, kept)).await? {
+        for segment in segments(fs.volume().meta(), &inode, last).await? {
             let end = align_up(size, PAGE);
             if segment.kind == Kind::Own && end > size {
                 fs.settle_end(ino).await?;
@@ -65,11 +79,11 @@ impl Operation<'_> {
                 fs.put_zeroes(ino, (start, start + (end - size))).await?;
             }
         }
-        self.drop_extents(ino, (kept, 1 << 32)).await
+        Ok(())
     }
 
-    /// Gives up what lies in the clusters `start` to `end` of inode `ino`, in as many changes as it takes. The locks W
-    /// and M are held exclusively.
+    /// Gives up what lies in the clusters `start` to `end` of inode `ino`, in as many changes as it takes. Nobody reads
+    /// or writes it meanwhile: the lock M is held exclusively.
     pub(crate) async fn drop_extents(&mut self, ino: BlockNum, range: (u64, u64)) -> Result<(), Error> {
         let mut most = CLUSTERS_AT_ONCE;
         loop {

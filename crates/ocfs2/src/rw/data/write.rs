@@ -1,10 +1,10 @@
 //! Writing.
 
-use block::{Buf, Bufs};
-use ocfs2_format::{BlockNum, RawDinode, Timestamp};
+use block::Bufs;
+use ocfs2_format::{BlockNum, ExtentFlags, RawDinode, Timestamp};
 use zerocopy::little_endian::{U16, U32, U64};
 
-use super::append::Taken;
+use super::claim::{Taken, claim_into};
 use super::device::{Piece, zeroes};
 use super::map::{Kind, Segment, segments};
 use super::source::Source;
@@ -12,13 +12,12 @@ use super::{PAGE, align_up};
 use crate::Error;
 use crate::extents::Extents;
 use crate::inode::Inode;
-use crate::lock::{Level, Rank};
+use crate::lock::Level;
 use crate::rw::Writable;
 use crate::rw::change::Change;
 use crate::rw::operation::Operation;
 use crate::rw::refcount::unshare;
 use crate::rw::setattr::{APPEND, IMMUTABLE};
-use crate::txn::Blocks;
 
 /// New runs of clusters, and unwritten ones, that one change takes into a tree, at the most.
 const RUNS_AT_ONCE: usize = 8;
@@ -50,11 +49,24 @@ pub struct Written {
 }
 
 /// One write on its way.
-struct Writing {
-    ino: BlockNum,
-    source: Source,
-    how: WriteHow,
-    now: Timestamp,
+pub(super) struct Writing {
+    pub(super) ino: BlockNum,
+    pub(super) source: Source,
+    pub(super) how: WriteHow,
+    pub(super) now: Timestamp,
+    /// No clusters are kept beforehand: what is kept for one writer others cannot have, not even for their metadata.
+    keeps_none: bool,
+}
+
+/// What one change is about to take into a file, with the data on its way.
+#[derive(Debug, Default)]
+struct Round {
+    pieces: Vec<Piece>,
+    taken: Vec<Taken>,
+    /// Clusters that were unwritten.
+    filled: Vec<(u64, u64)>,
+    /// Where the data ends.
+    end: u64,
 }
 
 impl Writable {
@@ -89,8 +101,8 @@ impl Writable {
         data: Bufs,
         how: WriteHow,
     ) -> Result<Written, Error> {
-        let now = self.clock().now();
-        let mut writing = Writing { ino, source: Source::new(data), how, now };
+        let (now, source) = (self.clock().now(), Source::new(data));
+        let mut writing = Writing { ino, source, how, now, keeps_none: false };
         if let Some(written) = self.write_in_place(&mut writing, offset).await? {
             return Ok(written);
         }
@@ -99,65 +111,17 @@ impl Writable {
         expect_writable(&inode, how)?;
         let offset = if how.append { inode.size() } else { offset };
         let wanted = writing.source.left();
-        let max = self.volume().geometry().max_file_size();
         if wanted == 0 {
             return Ok(Written { offset, len: 0, size: inode.size() });
         }
+        let max = self.volume().geometry().max_file_size();
         if offset >= max {
             return Err(Error::FileTooLarge { ino, max });
         }
         let end = offset.saturating_add(wanted).min(max);
-        let mut at = offset;
-        while at < end {
-            match op.write_round(&mut writing, at, end).await {
-                Ok(next) => at = next,
-                Err(Error::NoSpace { .. } | Error::Quota { .. }) if at > offset => break,
-                Err(error) => return Err(error),
-            }
-        }
+        let at = op.write_rounds(&mut writing, (offset, end)).await?;
         let size = self.volume().inode(ino).await?.size();
         Ok(Written { offset, len: at - offset, size })
-    }
-
-    /// Writes whole sectors of clusters that the file has already, beside others who do the same; `None` when that is
-    /// not all that is wanted, and nothing has happened.
-    async fn write_in_place(&self, writing: &mut Writing, offset: u64) -> Result<Option<Written>, Error> {
-        let (ino, len) = (writing.ino, writing.source.left());
-        let sector = self.sector();
-        let whole = offset.is_multiple_of(sector) && len.is_multiple_of(sector) && len > 0;
-        let Some(end) = offset.checked_add(len).filter(|_| whole && !writing.how.append) else {
-            return Ok(None);
-        };
-        let mut op = self.operation();
-        let inode = op.lock_file(ino, Level::Shared, Level::Shared).await?;
-        expect_writable(&inode, writing.how)?;
-        let bits = self.volume().geometry().cluster_size.bits();
-        let range = (offset >> bits, self.volume().geometry().clusters_for(end));
-        if end > inode.size() || perm_after(&inode, writing.how) != inode.attr().perm {
-            return Ok(None);
-        }
-        let segments = segments(self.volume().meta(), &inode, range).await?;
-        let covered = segments.last().is_some_and(|last| last.end == range.1);
-        if !covered || segments.iter().any(|segment| segment.kind != Kind::Own) {
-            return Ok(None);
-        }
-        let mut pieces = Vec::new();
-        for segment in &segments {
-            let (from, to) = self.bytes_of(segment, (offset, end));
-            let mut bufs = Bufs::new();
-            writing.source.take(to - from, &mut bufs);
-            pieces.push(Piece { at: self.byte_at(segment, from), bufs });
-        }
-        self.put(ino, pieces).await?;
-        let written = Written { offset, len, size: inode.size() };
-        if (inode.attr().mtime, inode.attr().ctime) != (writing.now, writing.now) {
-            op.release_from(Rank::Child);
-            op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
-            op.stamp(ino, writing.now).await?;
-        } else {
-            self.data().written(ino);
-        }
-        Ok(Some(written))
     }
 
     /// The part of the bytes `start` to `end` of a file that lies in `segment`.
@@ -174,7 +138,7 @@ impl Writable {
 
     /// The bytes `from` to `to` of a file that was `size` long, off `source`, as a piece for `segment`: with zeroes
     /// around them in new clusters, and in the last page of the file; else with what is there.
-    pub(super) async fn piece_of(
+    async fn piece_of(
         &self,
         segment: &Segment,
         (from, to): (u64, u64),
@@ -194,36 +158,61 @@ impl Writable {
         source.take(to - from, &mut bufs);
         bufs.extend(zeroes(upto - to));
         let at = self.byte_at(segment, start);
-        self.around((at, at + (upto - start)), bufs).await
+        let piece = self.around((at, at + (upto - start)), bufs).await?;
+        Ok(piece.narrowed(from - start, to - from))
     }
 }
 
 impl Operation<'_> {
-    /// Writes what fits one change of the bytes `at` to `end`; gives where to go on. The locks are held exclusively.
-    async fn write_round(&mut self, writing: &mut Writing, at: u64, end: u64) -> Result<u64, Error> {
+    /// Writes the bytes `offset` to `end`, or as many of them as there is room for; gives where it ended. The locks are
+    /// held exclusively.
+    async fn write_rounds(&mut self, writing: &mut Writing, (offset, end): (u64, u64)) -> Result<u64, Error> {
+        let bits = self.fs().volume().geometry().cluster_size.bits();
+        let (mut at, mut most) = (offset, u64::MAX);
+        while at < end {
+            let upto = at.saturating_add(most).min(end);
+            match self.write_round(writing, (at, upto)).await {
+                Ok(next) => at = next,
+                Err(error @ (Error::NoSpace { .. } | Error::Quota { .. })) => {
+                    // There may be room for less.
+                    let half = (((at >> bits) + (upto.div_ceil(1 << bits))) / 2) << bits;
+                    match half > at {
+                        true if half < upto => most = half - at,
+                        _ if !writing.keeps_none => writing.keeps_none = true,
+                        _ if at > offset => break,
+                        _ => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(at)
+    }
+
+    /// Writes what fits one change of the bytes `at` to `end`; gives where to go on. Where there is no room for it,
+    /// nothing has happened.
+    async fn write_round(&mut self, writing: &mut Writing, (at, end): (u64, u64)) -> Result<u64, Error> {
         let (fs, ino) = (self.fs(), writing.ino);
         let inode = fs.volume().inode(ino).await?;
         if let Some(room) = inode.inline_room(fs.volume()) {
-            if end <= room {
-                return self.write_inline(writing, at, end).await;
+            if at.saturating_add(writing.source.left()) <= room {
+                return self.write_inline(writing, (at, end)).await;
             }
             self.move_out(ino).await?;
         }
         let inode = fs.volume().inode(ino).await?;
         if at > inode.size() {
             self.zero_to(&inode, at).await?;
-        } else if end > inode.size() {
+        }
+        if end > inode.size() {
             fs.settle_end(ino).await?;
         }
-        // Where files have no holes, some clusters have been put in.
-        let inode = fs.volume().inode(ino).await?;
         let geometry = *fs.volume().geometry();
         let range = (at >> geometry.cluster_size.bits(), geometry.clusters_for(end));
-        let mut found = segments(fs.volume().meta(), &inode, range).await?;
+        let mut found = segments(fs.volume().meta(), &fs.volume().inode(ino).await?, range).await?;
         if found.iter().any(|segment| segment.kind == Kind::Shared) {
             self.own(ino, range).await?;
-            let inode = fs.volume().inode(ino).await?;
-            found = segments(fs.volume().meta(), &inode, range).await?;
+            found = segments(fs.volume().meta(), &fs.volume().inode(ino).await?, range).await?;
         }
         self.write_segments(writing, &found, (at, end), inode.size()).await
     }
@@ -247,40 +236,49 @@ impl Operation<'_> {
         (at, end): (u64, u64),
         size: u64,
     ) -> Result<u64, Error> {
-        let fs = self.fs();
-        let bits = fs.volume().geometry().cluster_size.bits();
-        let (mut pieces, mut taken, mut unwritten) = (Vec::new(), Vec::new(), Vec::new());
-        let mut next = at;
+        let (fs, ino) = (self.fs(), writing.ino);
+        let geometry = *fs.volume().geometry();
+        let mut round = Round::default();
         for segment in found {
-            if taken.len() + unwritten.len() >= RUNS_AT_ONCE {
+            if round.taken.len() + round.filled.len() >= RUNS_AT_ONCE {
                 break;
             }
             let (whole, mut segment) = (segment.end, *segment);
             if segment.kind == Kind::Hole {
-                let Some(new) = self.take_clusters(&mut segment).await? else {
-                    if pieces.is_empty() {
+                let kept = if writing.keeps_none { None } else { self.take_clusters(&mut segment).await? };
+                match kept {
+                    Some(new) => round.taken.push(new),
+                    None if round.pieces.is_empty() => {
                         return self.write_in_change(writing, segment, (at, end)).await;
                     }
-                    break;
-                };
-                taken.push((segment, new));
+                    None => break,
+                }
             }
             let (from, to) = fs.bytes_of(&segment, (at, end));
             if segment.kind == Kind::Unwritten {
-                unwritten.push((from >> bits, fs.volume().geometry().clusters_for(to)));
+                let first = from >> geometry.cluster_size.bits();
+                round.filled.push((first, geometry.clusters_for(to)));
             }
-            pieces.push(fs.piece_of(&segment, (from, to), size, &mut writing.source).await?);
-            next = to;
+            round.pieces.push(fs.piece_of(&segment, (from, to), size, &mut writing.source).await?);
+            round.end = to;
             if segment.end < whole {
                 break;
             }
         }
-        fs.put(writing.ino, pieces).await?;
+        let pieces = fs.put(ino, std::mem::take(&mut round.pieces)).await?;
+        let done = self.end_round(writing, &round).await;
+        if let Err(Error::NoSpace { .. } | Error::Quota { .. }) = done {
+            writing.source.put_back_all(&pieces);
+        }
+        done.map(|()| round.end)
+    }
+
+    async fn end_round(&mut self, writing: &Writing, round: &Round) -> Result<(), Error> {
         loop {
             let mut change = self.begin().await?;
-            let done = take_in(&mut change, writing, &taken, &unwritten, next).await;
+            let done = take_in(&mut change, writing, round).await;
             if change.end(done).await?.is_some() {
-                return Ok(next);
+                return Ok(());
             }
         }
     }
@@ -291,105 +289,44 @@ impl Operation<'_> {
         &mut self,
         writing: &mut Writing,
         hole: Segment,
-        (at, end): (u64, u64),
+        range: (u64, u64),
     ) -> Result<u64, Error> {
         let fs = self.fs();
         // A try may fail after the data has been written.
-        let (from, to) = fs.bytes_of(&hole, (at, end));
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
-        writing.source.take_bytes(&mut bytes);
-        loop {
+        let (from, to) = fs.bytes_of(&hole, range);
+        let bytes = writing.source.take_bytes(to - from);
+        let done = loop {
             let mut change = self.begin().await?;
             let steps = async {
-                let segment = claim_into(&mut change, writing.ino, hole).await?;
-                let (from, to) = fs.bytes_of(&segment, (at, end));
+                let segment = claim_into(&mut change, writing.ino, hole, ExtentFlags::empty()).await?;
+                let (from, to) = fs.bytes_of(&segment, range);
                 let size = change.inode(writing.ino).await?.size();
-                take_in(&mut change, writing, &[], &[], to).await?;
-                let mut source = Source::new(Buf::copy_of(&bytes).into_bufs());
-                let piece = fs.piece_of(&segment, (from, to), size, &mut source).await?;
+                take_in(&mut change, writing, &Round { end: to, ..Round::default() }).await?;
+                let piece = fs.piece_of(&segment, (from, to), size, &mut Source::of(&bytes)).await?;
                 fs.put(writing.ino, vec![piece]).await?;
                 Ok(to)
             };
             let done = steps.await;
-            if let Some(next) = change.end(done).await? {
-                let used = usize::try_from(next - from).unwrap_or(usize::MAX);
-                writing.source.put_back(bytes.get(used..).unwrap_or_default());
-                return Ok(next);
+            match change.end(done).await {
+                Ok(None) => {}
+                Ok(Some(next)) => break Ok(next),
+                Err(error) => break Err(error),
             }
-        }
+        };
+        let used = *done.as_ref().unwrap_or(&from) - from;
+        let left = bytes.get(usize::try_from(used).unwrap_or(usize::MAX)..);
+        writing.source.put_back(left.unwrap_or_default());
+        done
     }
 
-    /// Sets the times of a file whose data has changed.
-    pub(super) async fn stamp(&mut self, ino: BlockNum, now: Timestamp) -> Result<(), Error> {
-        loop {
-            let mut change = self.begin().await?;
-            let done = change.dinode(ino).await.map(|raw| stamp(raw, now));
-            if change.end(done).await?.is_some() {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Claims up to as many clusters as the hole has, and puts them into the tree of inode `ino` at its start. Gives them.
-pub(super) async fn claim_into(
-    change: &mut Change<'_>,
-    ino: BlockNum,
-    hole: Segment,
-) -> Result<Segment, Error> {
-    let want = u32::try_from(hole.end - hole.start).unwrap_or(u32::MAX).min(u32::from(u16::MAX));
-    let (blocks, alloc) = change.blocks_and_space();
-    let run = match alloc.claim_clusters(blocks, want, 1).await {
-        // A window that somebody keeps clusters of may still have some.
-        Err(Error::NoSpace { .. }) if want > 1 => alloc.claim_clusters(blocks, 1, 1).await?,
-        run => run?,
-    };
-    let taken = Taken::of(&hole, run, blocks.volume().geometry);
-    Extents::of_inode(alloc, ino).insert(blocks, taken.extent).await?;
-    let block = taken.extent.block;
-    Ok(Segment { end: hole.start + u64::from(run.clusters), block, ..hole })
-}
-
-/// Takes new clusters into the tree, makes unwritten ones written, and sets size and times.
-async fn take_in(
-    change: &mut Change<'_>,
-    writing: &Writing,
-    taken: &[(Segment, Taken)],
-    unwritten: &[(u64, u64)],
-    end: u64,
-) -> Result<(), Error> {
-    let ino = writing.ino;
-    let inode = change.inode(ino).await?;
-    for (_, new) in taken {
-        let (blocks, alloc) = change.blocks_and_space();
-        if let Some(reserved) = &new.reserved {
-            alloc.claim_reserved(blocks, reserved).await?;
-        }
-        Extents::of_inode(alloc, ino).insert(blocks, new.extent).await?;
-    }
-    for range in unwritten {
-        let (blocks, alloc) = change.blocks_and_space();
-        Extents::of_inode(alloc, ino).mark_written(blocks, *range).await?;
-    }
-    let perm = perm_after(&inode, writing.how);
-    let raw = change.dinode(ino).await?;
-    raw.size = U64::new(inode.size().max(end));
-    raw.mode = U16::new(inode.attr().kind.mode_bits() | perm);
-    stamp(raw, writing.now);
-    Ok(())
-}
-
-impl Operation<'_> {
     /// Writes into the inode itself, where there is room.
-    async fn write_inline(&mut self, writing: &mut Writing, at: u64, end: u64) -> Result<u64, Error> {
-        let ino = writing.ino;
-        let mut bytes = vec![0; usize::try_from(end - at).unwrap_or(0)];
-        writing.source.take_bytes(&mut bytes);
+    async fn write_inline(&mut self, writing: &mut Writing, (at, end): (u64, u64)) -> Result<u64, Error> {
+        let bytes = writing.source.take_bytes(end - at);
         loop {
             let mut change = self.begin().await?;
             let steps = async {
-                super::inline::put(&mut change, ino, at, &bytes).await?;
-                take_in(&mut change, writing, &[], &[], end).await
+                super::inline::put(&mut change, writing.ino, at, &bytes).await?;
+                take_in(&mut change, writing, &Round { end, ..Round::default() }).await
             };
             let done = steps.await;
             if change.end(done).await?.is_some() {
@@ -399,6 +336,25 @@ impl Operation<'_> {
     }
 }
 
+/// Takes new clusters into the tree, makes unwritten ones written, and sets size and times.
+async fn take_in(change: &mut Change<'_>, writing: &Writing, round: &Round) -> Result<(), Error> {
+    let ino = writing.ino;
+    let inode = change.inode(ino).await?;
+    for new in &round.taken {
+        new.claim(change, ino).await?;
+    }
+    for range in &round.filled {
+        let (blocks, alloc) = change.blocks_and_space();
+        Extents::of_inode(alloc, ino).mark_written(blocks, *range).await?;
+    }
+    let perm = perm_after(&inode, writing.how);
+    let raw = change.dinode(ino).await?;
+    raw.size = U64::new(inode.size().max(round.end));
+    raw.mode = U16::new(inode.attr().kind.mode_bits() | perm);
+    stamp(raw, writing.now);
+    Ok(())
+}
+
 /// Sets the times of contents that have changed.
 pub(super) fn stamp(raw: &mut RawDinode, now: Timestamp) {
     (raw.mtime, raw.mtime_nsec) = (U64::new(now.seconds.cast_unsigned()), U32::new(now.nanos));
@@ -406,7 +362,7 @@ pub(super) fn stamp(raw: &mut RawDinode, now: Timestamp) {
 }
 
 /// Fails where the flags of `lsattr` forbid the write.
-fn expect_writable(inode: &Inode, how: WriteHow) -> Result<(), Error> {
+pub(super) fn expect_writable(inode: &Inode, how: WriteHow) -> Result<(), Error> {
     let flags = inode.dinode().attr;
     if flags & IMMUTABLE != 0 || flags & APPEND != 0 && !how.append {
         return Err(Error::Flagged { ino: inode.ino(), flags });
@@ -415,7 +371,7 @@ fn expect_writable(inode: &Inode, how: WriteHow) -> Result<(), Error> {
 }
 
 /// The permissions after a write: the set-id bits go where the writer may not keep them.
-fn perm_after(inode: &Inode, how: WriteHow) -> u16 {
+pub(super) fn perm_after(inode: &Inode, how: WriteHow) -> u16 {
     let perm = inode.attr().perm;
     match how.kill_set_id {
         true => without_set_id(perm),
