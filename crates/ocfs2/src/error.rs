@@ -436,6 +436,26 @@ pub enum Error {
         /// The inode.
         ino: BlockNum,
     },
+    /// What was asked for needs a feature that the volume has not.
+    #[error("the volume has no feature `{feature}`")]
+    NoFeature {
+        /// Its name, as `tunefs.ocfs2 --fs-features` has it.
+        feature: &'static str,
+    },
+    /// Only regular files can be cloned.
+    #[error("inode {ino} is a {}: only files are cloned", type_name(*kind))]
+    NotCloneable {
+        /// The inode.
+        ino: BlockNum,
+        /// What it is.
+        kind: FileType,
+    },
+    /// A refcount tree that cannot count on.
+    #[error("the refcount tree at block {root} counts as many clones as it can")]
+    TooManyClones {
+        /// Its root.
+        root: BlockNum,
+    },
     /// Something that is not built yet.
     #[error("{what} is not built yet")]
     NotBuilt {
@@ -546,7 +566,9 @@ impl Error {
             Self::Flagged { .. } => errno::EPERM,
             Self::Quota { .. } => errno::EDQUOT,
             Self::NoQuota { .. } => errno::ESRCH,
-            Self::NotBuilt { .. } => errno::EOPNOTSUPP,
+            Self::NotBuilt { .. } | Self::NoFeature { .. } => errno::EOPNOTSUPP,
+            Self::NotCloneable { .. } => errno::EPERM,
+            Self::TooManyClones { .. } => errno::EMLINK,
             Self::ReadOnly { .. } => errno::EROFS,
             Self::Lock(LockError::Busy { .. }) => errno::EAGAIN,
             Self::TruncateLogFull { .. }

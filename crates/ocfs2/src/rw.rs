@@ -25,6 +25,7 @@ mod orphans;
 mod quota;
 mod recover;
 mod refcount;
+mod reflink;
 mod replay;
 mod scan;
 mod setattr;

@@ -37,7 +37,7 @@ pub(super) fn names_of<'x, 'c>(change: &'x mut Change<'c>, dir: BlockNum) -> Nam
 }
 
 /// Fails unless names may be added to `dir`: it is a directory that has not been removed, and whose flags allow it.
-fn expect_may_add(dir: &Inode) -> Result<(), Error> {
+pub(super) fn expect_may_add(dir: &Inode) -> Result<(), Error> {
     expect_flags(dir, IMMUTABLE)?;
     expect_there(dir)
 }

@@ -113,16 +113,7 @@ pub(super) struct Birth<'a> {
 impl Birth<'_> {
     /// Makes the inode, with its contents and what it inherits of the directory `dir`. Nothing refers to it yet.
     pub(super) async fn make(&self, change: &mut Change<'_>, dir: &Inode) -> Result<BlockNum, Error> {
-        let kind = self.kind.file_type();
-        let mut perm = if kind == FileType::Symlink { 0o777 } else { self.new.perm & 0o7777 };
-        let mut gid = self.new.gid;
-        if dir.attr().perm & SET_GID != 0 {
-            gid = dir.attr().gid;
-            if kind == FileType::Directory {
-                perm |= SET_GID;
-            }
-        }
-        let inherited = Inherited::of(change, dir, kind, perm, self.new.umask.unwrap_or(0)).await?;
+        let (inherited, gid) = self.inherits(change, dir).await?;
         let ino = self.write_dinode(change, inherited.perm, gid).await?;
         match self.kind {
             NewKind::Dir => names_of(change, ino).create(dir.ino()).await?,
@@ -133,8 +124,28 @@ impl Birth<'_> {
         Ok(ino)
     }
 
+    /// What it inherits of the directory `dir`, and its group.
+    pub(super) async fn inherits(&self, change: &Change<'_>, dir: &Inode) -> Result<(Inherited, u32), Error> {
+        let kind = self.kind.file_type();
+        let mut perm = if kind == FileType::Symlink { 0o777 } else { self.new.perm & 0o7777 };
+        let mut gid = self.new.gid;
+        if dir.attr().perm & SET_GID != 0 {
+            gid = dir.attr().gid;
+            if kind == FileType::Directory {
+                perm |= SET_GID;
+            }
+        }
+        let umask = self.new.umask.unwrap_or(0);
+        Ok((Inherited::of(change, dir, kind, perm, umask).await?, gid))
+    }
+
     /// Claims a block for the dinode and fills in all of it but the contents: an empty extent list.
-    async fn write_dinode(&self, change: &mut Change<'_>, perm: u16, gid: u32) -> Result<BlockNum, Error> {
+    pub(super) async fn write_dinode(
+        &self,
+        change: &mut Change<'_>,
+        perm: u16,
+        gid: u32,
+    ) -> Result<BlockNum, Error> {
         let NewBlock { block: ino, suballoc } = claim(change).await?;
         let volume = *change.blocks().volume();
         let kind = self.kind.file_type();

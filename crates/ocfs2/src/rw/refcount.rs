@@ -6,11 +6,13 @@
 
 mod counts;
 mod cow;
+mod share;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-pub(super) use cow::{give_up, unshare};
+pub(super) use cow::give_up;
+pub(super) use share::{ENOUGH, Sharing, clusters_of, share};
 pub(super) use tree::RefcountTree;
 pub(super) use tree::generation;
 
@@ -19,6 +21,7 @@ use std::ops::Range;
 use ocfs2_format::BlockNum;
 
 use super::Writable;
+use super::operation::Operation;
 use crate::Error;
 use crate::lock::{Level, Rank};
 
@@ -37,13 +40,29 @@ impl Writable {
         op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
         self.volume().inode(ino).await?.expect_file()?;
         let bits = self.volume().geometry().cluster_size.bits();
-        let (mut at, end) = (range.start >> bits, range.end.div_ceil(1 << bits).min(1 << 32));
+        let range = (range.start >> bits, range.end.div_ceil(1 << bits).min(1 << 32));
+        op.own(ino, range).await
+    }
+}
+
+impl Operation<'_> {
+    /// Gives the file clusters of its own where it shares those of `range`; its locks are held exclusively. They may be
+    /// written to then.
+    ///
+    /// What others shared until a moment ago is not copied. But that they have given it up may not have been committed:
+    /// were it written to now, a power cut could bring them back with what is written. So it is committed first.
+    pub(super) async fn own(&mut self, ino: BlockNum, (mut at, end): (u64, u64)) -> Result<(), Error> {
+        let mut kept = false;
         while at < end {
-            let mut change = op.begin().await?;
+            let mut change = self.begin().await?;
             let done = cow::unshare(&mut change, ino, (at, end)).await;
-            if let Some(next) = change.end(done).await? {
-                at = next;
+            if let Some(step) = change.end(done).await? {
+                at = step.next;
+                kept |= step.kept;
             }
+        }
+        if kept {
+            self.fs().journal().commit_all().await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod area;
 mod buckets;
+mod clone;
 mod free;
 mod place;
 mod value;
@@ -20,6 +21,7 @@ use crate::lock::{Level, Rank};
 use crate::txn::Blocks;
 use crate::{Error, Inode};
 use area::{Pair, drop_entry, hash_of};
+pub(super) use clone::XattrClone;
 use place::{Place, Places};
 
 /// Longest value (`XATTR_SIZE_MAX`).
@@ -148,7 +150,7 @@ pub(super) async fn set(
         return put(change, ino, &pair).await;
     }
     let written = value::write(change, value).await?;
-    pair.value = written.root(change.blocks().volume());
+    pair.value = written.root();
     put(change, ino, &pair).await?;
     if written.has_more() {
         let places = Places::of(change.blocks(), ino).await?;

@@ -16,7 +16,6 @@ use crate::lock::Level;
 use crate::rw::Writable;
 use crate::rw::change::Change;
 use crate::rw::operation::Operation;
-use crate::rw::refcount::unshare;
 use crate::rw::setattr::{APPEND, IMMUTABLE};
 
 /// New runs of clusters, and unwritten ones, that one change takes into a tree, at the most.
@@ -215,18 +214,6 @@ impl Operation<'_> {
             found = segments(fs.volume().meta(), &fs.volume().inode(ino).await?, range).await?;
         }
         self.write_segments(writing, &found, (at, end), inode.size()).await
-    }
-
-    /// Gives the file clusters of its own where it shares those of `range`.
-    pub(super) async fn own(&mut self, ino: BlockNum, (mut at, end): (u64, u64)) -> Result<(), Error> {
-        while at < end {
-            let mut change = self.begin().await?;
-            let done = unshare(&mut change, ino, (at, end)).await;
-            if let Some(next) = change.end(done).await? {
-                at = next;
-            }
-        }
-        Ok(())
     }
 
     async fn write_segments(

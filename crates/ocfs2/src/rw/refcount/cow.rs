@@ -3,6 +3,7 @@
 use block::{BlockDeviceExt as _, Durability};
 use ocfs2_format::{BlockNum, Extent, ExtentFlags};
 
+use super::share::clusters_of;
 use super::tree::RefcountTree;
 use crate::Error;
 use crate::alloc::{ClusterRun, Pool};
@@ -14,33 +15,45 @@ use crate::txn::Blocks;
 /// Bytes that are copied in one change, at the most: as much as the kernel copies at once.
 const AT_ONCE: u64 = 1 << 20;
 
-/// Makes what lies in the clusters `start` to `end` of the data of inode `ino` its own, as far as one change should go.
-/// Gives the place to go on from, `end` at the end. What others share is copied; what nobody shares any more is only
-/// marked so.
-pub(in crate::rw) async fn unshare(
+/// How far one change got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// The place to go on from.
+    pub(super) next: u64,
+    /// Clusters are the file's own now that others shared before.
+    pub(super) kept: bool,
+}
+
+/// Makes what lies in the clusters `start` to `end` of the data of inode `ino` its own, as far as one change should go,
+/// to the end at last. What others share is copied; what nobody shares any more is only marked so, together with what
+/// lies beside it.
+pub(super) async fn unshare(
     change: &mut Change<'_>,
     ino: BlockNum,
     (start, end): (u64, u64),
-) -> Result<u64, Error> {
-    let Some(extent) = first_shared(change, ino, (start, end)).await? else { return Ok(end) };
+) -> Result<Step, Error> {
+    let Some(extent) = first_shared(change, ino, (start, end)).await? else {
+        return Ok(Step { next: end, kept: false });
+    };
     let tree = RefcountTree::of(change, ino).await?;
     let geometry = change.blocks().volume().geometry;
     let cpos = u64::from(extent.cpos).max(start);
     let skipped = u32::try_from(cpos - u64::from(extent.cpos)).unwrap_or(u32::MAX);
     let first = geometry.cluster_of(extent.block).unwrap_or_default();
-    let most = (AT_ONCE >> geometry.cluster_size.bits()).max(1);
-    let clusters = (extent.end().min(end) - cpos).min(most);
+    let rest = u32::try_from(extent.end() - cpos).unwrap_or(u32::MAX);
     let start = ocfs2_format::ClusterNum(first.0.saturating_add(skipped));
-    let shared = ClusterRun { start, clusters: u32::try_from(clusters).unwrap_or(u32::MAX) };
-    let (count, clusters) = tree.count(change.blocks(), shared).await?;
-    let mut old = ClusterRun { clusters, ..shared };
+    let (count, alike) = tree.count(change.blocks(), ClusterRun { start, clusters: rest }).await?;
     if count == 1 {
-        tree.forget(change, old).await?;
+        tree.forget(change, ClusterRun { start, clusters: alike }).await?;
         let (blocks, alloc) = change.blocks_and_space();
-        let range = (cpos, cpos + u64::from(old.clusters));
+        let range = (cpos, cpos + u64::from(alike));
         let extents = Extents::of_inode(alloc, ino);
-        return extents.set_flags(blocks, range, ExtentFlags::empty(), ExtentFlags::REFCOUNTED).await;
+        extents.set_flags(blocks, range, ExtentFlags::empty(), ExtentFlags::REFCOUNTED).await?;
+        return Ok(Step { next: range.1.min(end), kept: true });
     }
+    let most = (AT_ONCE >> geometry.cluster_size.bits()).max(1).min(end - cpos);
+    let clusters = u32::try_from(most).unwrap_or(u32::MAX).min(alike);
+    let mut old = ClusterRun { start, clusters };
     let (blocks, alloc) = change.blocks_and_space();
     let new = alloc.claim_clusters(blocks, old.clusters, 1).await?;
     old.clusters = new.clusters;
@@ -58,7 +71,7 @@ pub(in crate::rw) async fn unshare(
     };
     Extents::of_inode(alloc, ino).insert(blocks, extent).await?;
     tree.release(change, old).await?;
-    Ok(range.1)
+    Ok(Step { next: range.1, kept: false })
 }
 
 /// Gives up the clusters of `extent`, which has been taken out of a tree of inode `ino`: what others share as well is
@@ -68,8 +81,7 @@ pub(in crate::rw) async fn give_up(
     ino: BlockNum,
     extent: &Extent,
 ) -> Result<(), Error> {
-    let start = change.blocks().volume().geometry.cluster_of(extent.block).unwrap_or_default();
-    let run = ClusterRun { start, clusters: u32::from(extent.clusters) };
+    let run = clusters_of(change, extent);
     if extent.flags.contains(ExtentFlags::REFCOUNTED) {
         return RefcountTree::of(change, ino).await?.release(change, run).await;
     }

@@ -106,7 +106,7 @@ async fn many(name: &str, fs: &Writable) {
         loop {
             let mut change = op.begin().await.unwrap();
             let done = match up {
-                true => tree.increase(&mut change, run).await,
+                true => tree.increase(&mut change, run, 1).await,
                 false => tree.uncount(&mut change, run).await,
             };
             if change.end(done).await.unwrap().is_some() {

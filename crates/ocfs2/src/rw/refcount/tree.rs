@@ -57,7 +57,6 @@ impl RefcountTree {
     }
 
     /// Makes a tree without records and attaches inode `ino` to it. `generation` is one that no tree in this place had.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for reflink, which is the next step"))]
     pub(crate) async fn create(
         change: &mut Change<'_>,
         ino: BlockNum,
@@ -74,7 +73,8 @@ impl RefcountTree {
     /// Attaches inode `ino`, which is attached to none.
     pub(crate) async fn attach(self, change: &mut Change<'_>, ino: BlockNum) -> Result<(), Error> {
         let raw = self.head(change).await?;
-        raw.count = U32::new(raw.count.get().saturating_add(1));
+        let count = raw.count.get().checked_add(1).ok_or(Error::TooManyClones { root: self.root })?;
+        raw.count = U32::new(count);
         let raw = change.dinode(ino).await?;
         raw.refcount_loc = U64::new(self.root.0);
         raw.dyn_features = U16::new(raw.dyn_features.get() | DynFeatures::HAS_REFCOUNT.bits());
@@ -107,10 +107,25 @@ impl RefcountTree {
         alloc.free_block(blocks, Pool::Extent(suballoc.slot), self.root, suballoc).await
     }
 
-    /// Counts one more extent for the clusters `run`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for reflink, which is the next step"))]
-    pub(crate) async fn increase(self, change: &mut Change<'_>, run: ClusterRun) -> Result<(), Error> {
-        self.adjust(change, run, 1).await.map(drop)
+    /// Counts `more` extents more for the clusters `run`.
+    pub(crate) async fn increase(
+        self,
+        change: &mut Change<'_>,
+        run: ClusterRun,
+        more: i32,
+    ) -> Result<(), Error> {
+        self.adjust(change, run, more).await.map(drop)
+    }
+
+    /// The first clusters of `run`: those that one leaf counts, so that a change of their counts is no large one.
+    pub(crate) async fn in_one_leaf(
+        self,
+        blocks: &impl Blocks,
+        run: ClusterRun,
+    ) -> Result<ClusterRun, Error> {
+        let end = self.leaf(blocks, run.start.0).await?.map_or(END, |leaf| leaf.end);
+        let room = end.saturating_sub(u64::from(run.start.0));
+        Ok(ClusterRun { clusters: u32::try_from(room).unwrap_or(u32::MAX).min(run.clusters), ..run })
     }
 
     /// Counts one extent less. What no extent refers to any more goes into the truncate log.
@@ -164,7 +179,10 @@ impl RefcountTree {
             let upto = u32::try_from(u64::from(end).min(leaf.end)).unwrap_or(end);
             let (records, capacity) = self.records(change.blocks(), leaf.block).await?;
             let adjusted = adjust(&records, (at, upto), step);
-            let adjusted = adjusted.ok_or(self.wrong("a cluster is counted less often than it is shared"))?;
+            let adjusted = adjusted.ok_or_else(|| match step {
+                ..0 => self.wrong("a cluster is counted less often than it is shared"),
+                _ => Error::TooManyClones { root: self.root },
+            })?;
             gone.extend(adjusted.gone);
             self.store(change, leaf, &adjusted.records, capacity).await?;
             at = upto;

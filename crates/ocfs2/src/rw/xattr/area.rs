@@ -142,6 +142,10 @@ pub(super) fn drop_entry(bucket: &mut [u8], at: usize) -> Option<()> {
     header.count = U16::new(u16::try_from(count.checked_sub(1)?).ok()?);
     let used = usize::from(header.name_value_len.get()).saturating_sub(len);
     header.name_value_len = U16::new(u16::try_from(used).ok()?);
+    let left = <[RawXattrEntry]>::ref_from_bytes(bucket.get(HEADER..end - ENTRY)?).ok()?;
+    // The kernel leaves this as it was, which fsck.ocfs2 wants to mend.
+    let low = left.iter().map(|entry| usize::from(entry.name_offset.get())).min().unwrap_or(bucket.len());
+    header.free_start = U16::new(u16::try_from(low).ok()?);
     header.write_to_prefix(bucket).ok()
 }
 
@@ -238,8 +242,16 @@ mod tests {
         let places: Vec<_> = (0..3).map(|at| value_offset(&bytes, at)).collect();
         drop_entry(&mut bytes, 1).unwrap();
         assert_eq!([value_offset(&bytes, 0), value_offset(&bytes, 1)], [places[0], places[2]]);
+        let free_start = |bytes: &[u8]| u16::from_le_bytes([bytes[2], bytes[3]]);
+        assert_eq!(free_start(&bytes), 4096 - 36);
         drop_entry(&mut bytes, 0).unwrap();
+        assert_eq!(
+            free_start(&bytes),
+            4096 - 12,
+            "the lowest went: fsck.ocfs2 complained of what had been left"
+        );
         drop_entry(&mut bytes, 0).unwrap();
+        assert_eq!(free_start(&bytes), 4096);
         assert_eq!(
             (&bytes[..2], &bytes[4..6], &bytes[16..20]),
             (&[0, 0][..], &[0, 0][..], &[3, 0, 0, 0][..])

@@ -95,7 +95,7 @@ async fn add_bucket(
 ) -> Result<(), Error> {
     let extent = add_extent(change, root, hash).await?;
     let place = nth(change.blocks().volume(), root.0, &extent, 0);
-    fill(change, place, pairs)?;
+    fill(change, place, pairs, hash)?;
     set_in_use(change, root.0, &extent, 1).await
 }
 
@@ -113,15 +113,15 @@ async fn add_extent(
     Ok(extent)
 }
 
-/// Writes `pairs` into a bucket whose contents, if it had any, mean nothing.
-fn fill(change: &mut Change<'_>, place: Place, pairs: &[Pair]) -> Result<(), Error> {
-    let packed = pack(pairs, place.layout, pairs.first().map_or(0, |pair| pair.hash));
+/// Writes `pairs` into a bucket whose contents, if it had any, mean nothing. Without any it has the key `key`.
+pub(super) fn fill(change: &mut Change<'_>, place: Place, pairs: &[Pair], key: u32) -> Result<(), Error> {
+    let packed = pack(pairs, place.layout, key);
     let packed = packed.ok_or(Error::XattrArea { block: place.block })?;
     change.blocks().fresh(place.ino, place.block, BlockKind::XattrBucket).copy_from_slice(&packed);
     Ok(())
 }
 
-async fn set_in_use(
+pub(super) async fn set_in_use(
     change: &mut Change<'_>,
     ino: BlockNum,
     extent: &Extent,
@@ -182,7 +182,8 @@ async fn split_within(
     if !place.store(change, lower).await? {
         return Err(Error::XattrArea { block: place.block });
     }
-    fill(change, nth(&volume, ino, &extent, n + 1), upper)?;
+    let key = upper.first().map_or(0, |pair| pair.hash);
+    fill(change, nth(&volume, ino, &extent, n + 1), upper, key)?;
     set_in_use(change, ino, &extent, count + 1).await
 }
 

@@ -3,7 +3,7 @@
 use ocfs2_format::xattr::{NameIndex, RawXattrBlock, RawXattrTreeRoot};
 use ocfs2_format::{
     BlockKind, BlockNum, CharSign, Dinode, ExtentRoot, Incompat, RawDinode, RawInlineData, Tree, XattrBlock,
-    XattrBody, XattrEntries,
+    XattrBody, XattrEntries, XattrEntry, XattrValue,
 };
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
@@ -44,6 +44,17 @@ pub(super) struct Places {
     pub(super) tree: Option<ExtentTree>,
 }
 
+/// Where a value is.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// Beside its name.
+    Here,
+    /// In clusters of its own.
+    Outside(ExtentTree),
+    /// Nowhere: a crash has cut it short.
+    Cut,
+}
+
 impl Place {
     /// The bucket whose first block is `block`.
     pub(super) fn bucket(volume: &ocfs2_format::Volume, ino: BlockNum, block: BlockNum) -> Self {
@@ -53,23 +64,42 @@ impl Place {
 
     /// Its attributes.
     pub(super) async fn pairs(&self, blocks: &impl Blocks) -> Result<Vec<Pair>, Error> {
+        self.entries(blocks, |entries, area| unpack(entries, area, self.block)).await
+    }
+
+    /// Where the value of each of them is.
+    pub(super) async fn stored(&self, blocks: &impl Blocks) -> Result<Vec<Stored>, Error> {
+        let stored = |entry: XattrEntry<'_>| match entry.value {
+            XattrValue::Local(_) => Stored::Here,
+            XattrValue::Outside { root, .. } => {
+                Stored::Outside(ExtentTree::new(self.ino, Tree::XattrValue, &root.list))
+            }
+            XattrValue::Cut(_) => Stored::Cut,
+        };
+        self.entries(blocks, |entries, _| Ok(entries.iter().map(stored).collect())).await
+    }
+
+    /// Reads its entries, and hands them on with its bytes from the header on.
+    async fn entries<T: Default>(
+        &self,
+        blocks: &impl Blocks,
+        read: impl FnOnce(&XattrEntries<'_>, &[u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let data = blocks.get(self.ino, self.block, self.kind).await?;
         let volume = blocks.volume();
         let bytes = data.bytes();
         let area = bytes.get(self.start..).unwrap_or_default();
         match self.kind {
-            BlockKind::XattrBucket => {
-                unpack(&XattrEntries::bucket(volume, self.block, bytes)?, area, self.block)
-            }
+            BlockKind::XattrBucket => read(&XattrEntries::bucket(volume, self.block, bytes)?, area),
             BlockKind::XattrBlock => match XattrBlock::parse(volume, self.block, bytes)?.body {
-                XattrBody::Entries(entries) => unpack(&entries, area, self.block),
+                XattrBody::Entries(entries) => read(&entries, area),
                 XattrBody::Tree { .. } => Err(Error::XattrArea { block: self.block }),
             },
             _ => {
                 let (dinode, _) = Dinode::parse(volume, self.block, bytes)?;
                 match XattrEntries::inline(volume, &dinode, bytes)? {
-                    Some(entries) => unpack(&entries, area, self.block),
-                    None => Ok(Vec::new()),
+                    Some(entries) => read(&entries, area),
+                    None => Ok(T::default()),
                 }
             }
         }

@@ -6,27 +6,28 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U32};
 
 use crate::Error;
-use crate::alloc::{ClusterRun, Pool};
+use crate::alloc::Pool;
 use crate::extents::Extents;
 use crate::rw::change::Change;
-use crate::rw::refcount;
+use crate::rw::refcount::{self, RefcountTree};
+use crate::tree::ExtentTree;
 use crate::txn::Blocks;
 
 /// Extents that are taken off a value at once.
 const AT_ONCE: usize = 64;
 
-/// A value that has been written to clusters which nothing refers to yet.
-#[derive(Debug)]
+/// A value whose clusters no root refers to yet.
+#[derive(Debug, Default)]
 pub(super) struct Written {
     /// In order of the value.
-    runs: Vec<ClusterRun>,
+    extents: Vec<Extent>,
 }
 
 /// Writes `value` to clusters that the change claims. Where the change is dropped, they are free as before.
 pub(super) async fn write(change: &mut Change<'_>, value: &[u8]) -> Result<Written, Error> {
     let geometry = change.blocks().volume().geometry;
     let mut left = u32::try_from(geometry.clusters_for(value.len() as u64)).unwrap_or(u32::MAX);
-    let mut runs = Vec::new();
+    let mut written = Written::default();
     let mut rest = value;
     while left > 0 {
         let (blocks, alloc) = change.blocks_and_space();
@@ -41,25 +42,57 @@ pub(super) async fn write(change: &mut Change<'_>, value: &[u8]) -> Result<Writt
         bytes.resize(now.len().next_multiple_of(geometry.block_size.len()), 0);
         let at = geometry.cluster_start(run.start);
         change.fs().volume().write_block(at, "the value of an xattr", &bytes).await?;
-        runs.push(run);
+        written.push(run.clusters, at, ExtentFlags::empty());
         rest = later;
     }
-    Ok(Written { runs })
+    Ok(written)
+}
+
+/// Shares the clusters of the value whose root lies at byte `offset` of `block` of inode `ino`, which counts them in
+/// `tree`: they are counted for one more root.
+pub(super) async fn share(
+    change: &mut Change<'_>,
+    ino: BlockNum,
+    (block, within, offset): (BlockNum, BlockKind, u16),
+    list: &ExtentTree,
+    tree: RefcountTree,
+) -> Result<Written, Error> {
+    let mut written = Written::default();
+    let mut cursor = list.cursor(0);
+    while let Some(extent) = cursor.next(change.blocks()).await? {
+        let (blocks, alloc) = change.blocks_and_space();
+        let own = !extent.flags.contains(ExtentFlags::REFCOUNTED);
+        if own {
+            let root = Extents::new(alloc, ino, block, ExtentRoot::XattrValue { within, offset });
+            let range = (u64::from(extent.cpos), extent.end());
+            root.set_flags(blocks, range, ExtentFlags::REFCOUNTED, ExtentFlags::empty()).await?;
+        }
+        let run = refcount::clusters_of(change, &extent);
+        tree.increase(change, run, if own { 2 } else { 1 }).await?;
+        written.push(run.clusters, extent.block, extent.flags | ExtentFlags::REFCOUNTED);
+    }
+    Ok(written)
 }
 
 impl Written {
-    /// The root to be stored beside the name, with the first run in it.
-    pub(super) fn root(&self, volume: &ocfs2_format::Volume) -> Vec<u8> {
-        let first = self.runs.first().copied();
-        let record = first.map(|run| RawExtentRec::from_extent(&extent(volume, 0, run))).unwrap_or_default();
+    fn push(&mut self, clusters: u32, block: BlockNum, flags: ExtentFlags) {
+        let cpos = self.extents.last().map_or(0, |last| u32::try_from(last.end()).unwrap_or(u32::MAX));
+        // A value has at most 64 KiB: 16 clusters.
+        let clusters = u16::try_from(clusters).unwrap_or(u16::MAX);
+        self.extents.push(Extent { cpos, clusters, flags, block });
+    }
+
+    /// The root to be stored beside the name, with the first extent in it.
+    pub(super) fn root(&self) -> Vec<u8> {
+        let first = self.extents.first();
         let root = RawXattrValueRoot {
-            clusters: U32::new(first.map_or(0, |run| run.clusters)),
+            clusters: U32::new(first.map_or(0, |extent| u32::from(extent.clusters))),
             list: RawExtentList {
                 count: U16::new(1),
                 next_free_rec: U16::new(u16::from(first.is_some())),
                 ..RawExtentList::default()
             },
-            record,
+            record: first.map(RawExtentRec::from_extent).unwrap_or_default(),
             ..RawXattrValueRoot::default()
         };
         root.as_bytes().to_vec()
@@ -67,10 +100,10 @@ impl Written {
 
     /// Whether the root alone does not hold all of it.
     pub(super) fn has_more(&self) -> bool {
-        self.runs.len() > 1
+        self.extents.len() > 1
     }
 
-    /// Adds the other runs to the root, which lies at byte `offset` of `block` by now.
+    /// Adds the other extents to the root, which lies at byte `offset` of `block` by now.
     pub(super) async fn add_rest(
         &self,
         change: &mut Change<'_>,
@@ -79,25 +112,10 @@ impl Written {
     ) -> Result<(), Error> {
         let (blocks, alloc) = change.blocks_and_space();
         let tree = Extents::new(alloc, ino, block, ExtentRoot::XattrValue { within, offset });
-        let mut cpos = 0;
-        for (at, run) in self.runs.iter().enumerate() {
-            if at > 0 {
-                let extent = extent(blocks.volume(), cpos, *run);
-                tree.insert(blocks, extent).await?;
-            }
-            cpos += run.clusters;
+        for extent in self.extents.iter().skip(1) {
+            tree.insert(blocks, *extent).await?;
         }
         Ok(())
-    }
-}
-
-fn extent(volume: &ocfs2_format::Volume, cpos: u32, run: ClusterRun) -> Extent {
-    Extent {
-        cpos,
-        // A value has at most 64 KiB: 128 clusters.
-        clusters: u16::try_from(run.clusters).unwrap_or(u16::MAX),
-        flags: ExtentFlags::empty(),
-        block: volume.geometry.cluster_start(run.start),
     }
 }
 
