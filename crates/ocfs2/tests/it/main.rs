@@ -5,6 +5,7 @@ mod check;
 mod damaged;
 mod double;
 mod failing;
+mod files;
 mod fsck;
 mod io_errors;
 mod lookup;

@@ -227,7 +227,9 @@ impl Operation<'_> {
         let geometry = *fs.volume().geometry();
         let mut round = Round::default();
         for segment in found {
-            if round.taken.len() + round.filled.len() >= RUNS_AT_ONCE {
+            let runs = round.taken.len() + round.filled.len();
+            // Where there is no room for what comes first, what lies behind it stays as it is.
+            if runs >= RUNS_AT_ONCE || runs > 0 && segment.kind == Kind::Own {
                 break;
             }
             let (whole, mut segment) = (segment.end, *segment);
