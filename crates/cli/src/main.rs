@@ -15,6 +15,7 @@ mod runtime;
 mod signals;
 mod size;
 mod target;
+mod umount;
 mod volume;
 
 use std::path::Path;
@@ -50,6 +51,7 @@ enum Command {
     /// Be an iSCSI target.
     #[command(subcommand)]
     Target(target::TargetCommand),
+    Umount(umount::UmountArgs),
 }
 
 /// What holds for all commands.
@@ -97,6 +99,10 @@ fn drop_in() -> Option<ExitCode> {
             log::init();
             Some(mkfs::main(&args()))
         }
+        umount::NAME => {
+            log::init();
+            Some(umount::main(&args()))
+        }
         _ => None,
     }
 }
@@ -118,5 +124,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Mount(args) => mount::run(&args),
         Command::Perf(args) => perf::run(&args),
         Command::Target(command) => target::run(command),
+        Command::Umount(args) => umount::run(&args),
     }
 }

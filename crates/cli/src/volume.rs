@@ -113,6 +113,19 @@ pub(crate) async fn open_filesystem(
     }
 }
 
+/// Opens the volume to mount it: nobody else on this host may have it for writing, or, where it is to be written, at
+/// all.
+pub(crate) async fn open_to_mount(args: &VolumeArgs, access: Access) -> anyhow::Result<Arc<dyn BlockDevice>> {
+    if VolumeUrl::is_url(&args.volume) {
+        return open(args, access).await;
+    }
+    let read_only = access == Access::Read;
+    // To claim a block device keeps others from reading it, too.
+    let exclusive = !read_only || Path::new(&args.volume).is_file();
+    let options = OpenOptions { read_only, exclusive, ..OpenOptions::default() };
+    Ok(Arc::new(FileDevice::open(&args.volume, options).context("opening the volume")?))
+}
+
 /// Opens the volume. For a LUN this connects, logs in and looks at it; call [`BlockDevice::close`] at the end.
 pub(crate) async fn open(args: &VolumeArgs, access: Access) -> anyhow::Result<Arc<dyn BlockDevice>> {
     let read_only = access == Access::Read;

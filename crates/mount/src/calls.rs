@@ -9,7 +9,9 @@ use crate::ioctl::Ioctl;
 use crate::negotiate::{Agreed, MAX_READ};
 use crate::reply::{Reply, ino_of};
 use crate::request::{Call, Change};
-use crate::{Changes, Config, Creation, FallocateHow, Filesystem, Ino, Listing, Lookup, Seek, WriteHow};
+use crate::{
+    Caller, Changes, Config, Creation, FallocateHow, Filesystem, Ino, Listing, Lookup, Seek, WriteHow,
+};
 
 /// What is sent, and the inodes that the kernel gets a reference to by it.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl From<Result<Reply, Errno>> for Answer {
 
 /// The head of a call: the inode by the kernel's number, and who asks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller {
+pub(crate) struct Head {
     pub(crate) node: u64,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -42,16 +44,16 @@ pub(crate) struct Calls<F> {
 
 impl<F: Filesystem> Calls<F> {
     /// Does one call; `data` is what a WRITE brings.
-    pub(crate) async fn call(&self, caller: Caller, call: Call, data: Option<Buf>) -> Answer {
-        let ino = ino_of(caller.node, self.fs.root());
+    pub(crate) async fn call(&self, head: Head, call: Call, data: Option<Buf>) -> Answer {
+        let ino = ino_of(head.node, self.fs.root());
         match call {
             Call::Lookup { name } => self.lookup(ino, &name).await,
             Call::ReadDir { handle, offset, room, plus } => {
                 let listing = Listing::new(clamp(room), plus, self.fs.root());
                 self.read_dir(ino, handle, offset, listing).await
             }
-            Call::Change(change) => self.change(ino, caller, change, data).await,
-            other => self.plain(ino, caller.uid, other).await.into(),
+            Call::Change(change) => self.change(ino, head, change, data).await,
+            other => self.plain(ino, head.uid, other).await.into(),
         }
     }
 
@@ -95,14 +97,15 @@ impl<F: Filesystem> Calls<F> {
     }
 
     /// The calls that may change the volume.
-    async fn change(&self, ino: Ino, caller: Caller, change: Change, data: Option<Buf>) -> Answer {
+    async fn change(&self, ino: Ino, head: Head, change: Change, data: Option<Buf>) -> Answer {
         let (fs, root) = (&self.fs, self.fs.root());
-        let creation = |perm, umask| Creation { perm, umask, uid: caller.uid, gid: caller.gid };
+        let creation = |perm, umask| Creation { perm, umask, uid: head.uid, gid: head.gid };
+        let by = Caller { uid: head.uid };
         let entry = match change {
             Change::Make { name, kind, perm, umask } => {
                 fs.create(ino, &name, kind.borrowed(), &creation(perm, umask)).await
             }
-            Change::Link { node, name } => fs.link(ino_of(node, root), ino, &name).await,
+            Change::Link { node, name } => fs.link(ino_of(node, root), ino, &name, by).await,
             Change::Create { name, flags, perm, umask } => {
                 return match fs.create_open(ino, &name, flags, &creation(perm, umask)).await {
                     Ok((entry, opened)) => Answer {
@@ -112,7 +115,7 @@ impl<F: Filesystem> Calls<F> {
                     Err(errno) => Err(errno).into(),
                 };
             }
-            other => return self.plain_change(ino, other, data).await.into(),
+            other => return self.plain_change(ino, by, other, data).await.into(),
         };
         match entry {
             Ok(entry) => Answer {
@@ -124,33 +127,39 @@ impl<F: Filesystem> Calls<F> {
     }
 
     /// Those of them that give the kernel no reference.
-    async fn plain_change(&self, ino: Ino, change: Change, data: Option<Buf>) -> Result<Reply, Errno> {
+    async fn plain_change(
+        &self,
+        ino: Ino,
+        by: Caller,
+        change: Change,
+        data: Option<Buf>,
+    ) -> Result<Reply, Errno> {
         let (fs, root) = (&self.fs, self.fs.root());
         match change {
             Change::SetAttr(change) => {
-                return fs.set_attributes(ino, &change).await.map(|found| Reply::attributes(&found));
+                return fs.set_attributes(ino, &change, by).await.map(|found| Reply::attributes(&found));
             }
             Change::Write { handle, offset, len, flags, cached, kill_set_id } => {
                 let how = WriteHow { flags, cached, kill_set_id };
                 let data = data.unwrap_or_else(|| Buf::zeroed(0));
-                let written = fs.write(ino, handle, offset, data, how).await?;
+                let written = fs.write(ino, handle, offset, data, how, by).await?;
                 let written = u32::try_from(written).ok().filter(|written| *written <= len);
                 return written.map(Reply::written).ok_or(Errno::IO);
             }
             Change::CopyRange { range, to } => {
-                return fs.copy_range(ino, ino_of(to, root), range).await.map(Reply::written);
+                return fs.copy_range(ino, ino_of(to, root), range, by).await.map(Reply::written);
             }
             Change::Unlink { name } => fs.unlink(ino, &name).await?,
             Change::RmDir { name } => fs.remove_dir(ino, &name).await?,
             Change::Rename { name, to_dir, to, how } => {
-                fs.rename(ino, &name, ino_of(to_dir, root), &to, how).await?;
+                fs.rename((ino, &name), (ino_of(to_dir, root), &to), how, by).await?;
             }
             Change::Fsync { data_only } => fs.fsync(ino, data_only).await?,
             Change::Fallocate { offset, len, mode } => {
-                fs.fallocate(ino, offset, len, FallocateHow::from_bits_retain(mode)).await?;
+                fs.fallocate(ino, offset, len, FallocateHow::from_bits_retain(mode), by).await?;
             }
             Change::SetXattr { name, value, how, kill_set_gid } => {
-                fs.set_xattr(ino, &name, &value, how, kill_set_gid).await?;
+                fs.set_xattr(ino, &name, &value, how, kill_set_gid, by).await?;
             }
             Change::RemoveXattr { name } => fs.remove_xattr(ino, &name).await?,
             Change::Make { .. } | Change::Link { .. } | Change::Create { .. } => return Err(Errno::IO),

@@ -2,6 +2,21 @@
 
 use crate::Time;
 
+/// Who asks for a change. Whether they may is not to be judged: the kernel has done that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub uid: u32,
+}
+
+impl Caller {
+    /// Whether the caller is bound by no quota, as far as can be told: the kernel says who asks, not what they may
+    /// (`CAP_SYS_RESOURCE`).
+    pub fn is_superuser(self) -> bool {
+        self.uid == 0
+    }
+}
+
 /// Whose a new file is, and what its permissions are to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Creation {

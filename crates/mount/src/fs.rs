@@ -6,8 +6,8 @@ use block::Buf;
 use rustix::io::Errno;
 
 use crate::{
-    AttrChange, Attributes, CopyRange, Creation, Data, Entry, FallocateHow, FileFlags, Ino, Listing, Lookup,
-    NewFile, Opened, RenameHow, Seek, VolumeStat, WriteHow, XattrHow,
+    AttrChange, Attributes, Caller, CopyRange, Creation, Data, Entry, FallocateHow, FileFlags, Ino, Listing,
+    Lookup, NewFile, Opened, RenameHow, Seek, VolumeStat, WriteHow, XattrHow,
 };
 
 /// What the transport asks of a filesystem.
@@ -123,6 +123,7 @@ pub trait Filesystem: Send + Sync + 'static {
         &self,
         _ino: Ino,
         _change: &AttrChange,
+        _by: Caller,
     ) -> impl Future<Output = Result<Attributes, Errno>> + Send {
         read_only()
     }
@@ -151,7 +152,13 @@ pub trait Filesystem: Send + Sync + 'static {
     }
 
     /// Gives an inode another name.
-    fn link(&self, _ino: Ino, _dir: Ino, _name: &[u8]) -> impl Future<Output = Result<Entry, Errno>> + Send {
+    fn link(
+        &self,
+        _ino: Ino,
+        _dir: Ino,
+        _name: &[u8],
+        _by: Caller,
+    ) -> impl Future<Output = Result<Entry, Errno>> + Send {
         read_only()
     }
 
@@ -165,14 +172,13 @@ pub trait Filesystem: Send + Sync + 'static {
         read_only()
     }
 
-    /// Renames, over what the new name leads to if `how` does not forbid it.
+    /// Renames, over what the new name leads to if `how` does not forbid it: both as directory and name.
     fn rename(
         &self,
-        _dir: Ino,
-        _name: &[u8],
-        _to_dir: Ino,
-        _to: &[u8],
+        _from: (Ino, &[u8]),
+        _to: (Ino, &[u8]),
         _how: RenameHow,
+        _by: Caller,
     ) -> impl Future<Output = Result<(), Errno>> + Send {
         read_only()
     }
@@ -186,6 +192,7 @@ pub trait Filesystem: Send + Sync + 'static {
         _offset: u64,
         _data: Buf,
         _how: WriteHow,
+        _by: Caller,
     ) -> impl Future<Output = Result<usize, Errno>> + Send {
         read_only()
     }
@@ -208,6 +215,7 @@ pub trait Filesystem: Send + Sync + 'static {
         _offset: u64,
         _len: u64,
         _how: FallocateHow,
+        _by: Caller,
     ) -> impl Future<Output = Result<(), Errno>> + Send {
         read_only()
     }
@@ -219,6 +227,7 @@ pub trait Filesystem: Send + Sync + 'static {
         _from: Ino,
         _to: Ino,
         _range: CopyRange,
+        _by: Caller,
     ) -> impl Future<Output = Result<u32, Errno>> + Send {
         async { Err(Errno::OPNOTSUPP) }
     }
@@ -231,6 +240,7 @@ pub trait Filesystem: Send + Sync + 'static {
         _value: &[u8],
         _how: XattrHow,
         _kill_set_gid: bool,
+        _by: Caller,
     ) -> impl Future<Output = Result<(), Errno>> + Send {
         read_only()
     }

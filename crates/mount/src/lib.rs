@@ -5,7 +5,8 @@
 //!                           └────── reply ──────┘
 //! ```
 //!
-//! - [`Filesystem`]: what is asked of a filesystem; nothing in it knows FUSE. [`VolumeFs`] is an OCFS2 volume.
+//! - [`Filesystem`]: what is asked of a filesystem; nothing in it knows FUSE. [`VolumeFs`] is an OCFS2 volume that is
+//!   only read, [`RwFs`] one that is changed.
 //! - [`Mount`]: the mount point, by mount(2) as root and through fusermount3 as a user.
 //! - [`Session`]: reader threads that poll each call once and give those that wait to tokio. INTERRUPT is honoured:
 //!   a process that waits on a hung SAN dies by Ctrl-C and by SIGKILL.
@@ -19,6 +20,9 @@ mod aftermath;
 mod calls;
 mod changes;
 mod channel;
+mod clock;
+pub mod coherence;
+mod convert;
 mod data;
 mod error;
 mod fs;
@@ -38,6 +42,7 @@ mod options;
 mod receive;
 mod reply;
 mod request;
+mod rwfs;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -45,8 +50,9 @@ mod types;
 mod volume;
 
 pub use changes::{
-    AttrChange, CopyRange, Creation, FallocateHow, NewFile, NewTime, RenameHow, WriteHow, XattrHow,
+    AttrChange, Caller, CopyRange, Creation, FallocateHow, NewFile, NewTime, RenameHow, WriteHow, XattrHow,
 };
+pub use clock::SystemClock;
 pub use data::Data;
 pub use error::{MountError, SessionError};
 pub use fs::Filesystem;
@@ -55,8 +61,9 @@ pub use mount::{Atime, Mount, MountSpec};
 pub use mountinfo::{Mounted, mounted_at};
 pub use neighbours::{BEAT_SECS, BeatError, BeatWatch, LOOKS, Neighbours};
 pub use notify::Notifier;
-pub use options::{MountOptions, OptionError};
+pub use options::{MountOptions, OptionError, Writing};
 pub use rustix::io::Errno;
+pub use rwfs::{RwFs, RwOptions};
 pub use session::{Changes, Config, Session, SessionEnd};
 pub use types::{Attr, Attributes, Entry, FileFlags, FileKind, Ino, Lookup, Opened, Seek, Time, VolumeStat};
 pub use volume::VolumeFs;

@@ -80,6 +80,11 @@ impl Mount {
         Ok((mount, device))
     }
 
+    /// The number of the FUSE connection; `None` where the table of mounts does not show it.
+    pub fn connection(&self) -> Option<u32> {
+        self.device.map(|(_, minor)| minor)
+    }
+
     /// The mount point, absolute.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -12,6 +12,8 @@ pub(crate) type DeviceId = (u32, u32);
 /// A mount, as the table shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
+    /// Minor number of its device: for FUSE, the number of its connection.
+    pub minor: u32,
     /// Its type: `ext4`, `fuse.ocfs2`.
     pub fs_type: String,
     /// Its source: a device, a volume.
@@ -27,15 +29,18 @@ pub fn mounted_at(dir: &Path) -> io::Result<Option<Mounted>> {
     let dir = dir.canonicalize().or_else(|_| std::path::absolute(dir))?;
     let table = fs::read("/proc/self/mountinfo")?;
     let lines = table.split(|&b| b == b'\n');
-    let here = lines.filter(|line| parse_line(line).is_some_and(|(_, at)| at == dir));
-    Ok(here.filter_map(parse_type).next_back())
+    let mut here = lines.filter_map(|line| {
+        let (device, at) = parse_line(line)?;
+        (at == dir).then(|| parse_type(line, device.1)).flatten()
+    });
+    Ok(here.next_back())
 }
 
 /// Behind a dash that stands alone: the type and the source.
-fn parse_type(line: &[u8]) -> Option<Mounted> {
+fn parse_type(line: &[u8], minor: u32) -> Option<Mounted> {
     let mut fields = line.split(|&b| b == b' ').skip_while(|field| *field != b"-").skip(1);
     let mut text = || Some(String::from_utf8_lossy(&unescape(fields.next()?)).into_owned());
-    Some(Mounted { fs_type: text()?, source: text()? })
+    Some(Mounted { minor, fs_type: text()?, source: text()? })
 }
 
 /// The device of the mount that one sees at `dir`: the last one mounted there.
@@ -117,8 +122,8 @@ mod tests {
         let line =
             br"36 35 0:51 / /mnt/a\040b\134c rw,noatime shared:1 - fuse.ocfs2 /dev/sd\040a rw,user_id=0";
         assert_eq!(parse_line(line), Some(((0, 51), PathBuf::from(r"/mnt/a b\c"))));
-        let volume = Mounted { fs_type: "fuse.ocfs2".into(), source: "/dev/sd a".into() };
-        assert_eq!(parse_type(line), Some(volume));
+        let volume = Mounted { minor: 51, fs_type: "fuse.ocfs2".into(), source: "/dev/sd a".into() };
+        assert_eq!(parse_type(line, 51), Some(volume));
         for bad in [&b""[..], b"36 35", b"36 35 x:y / /mnt", b"36 35 0:5 /"] {
             assert_eq!(parse_line(bad), None);
         }

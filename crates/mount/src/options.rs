@@ -1,12 +1,28 @@
-//! The options of `-o`: those of mount.ocfs2(8) and mount(8) that mean something on a read-only mount.
+//! The options of `-o`: those of mount.ocfs2(8) and mount(8) that mean something here.
+
+use std::time::Duration;
+
+use crate::Atime;
 
 /// What the options ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOptions {
+    /// `ro`, `rw`. Default: for writing if that can be.
+    pub writing: Writing,
     /// `nocluster`: a clustered volume is mounted without its cluster. Default: no.
     pub nocluster: bool,
-    /// `acl`, `noacl`: POSIX ACLs are shown and enforced. Default: yes.
+    /// `acl`, `noacl`: POSIX ACLs are shown, set and enforced. Default: yes.
     pub acl: bool,
+    /// `user_xattr`, `nouser_xattr`: attributes whose names begin with `user.` can be read and set. Default: yes.
+    pub user_xattr: bool,
+    /// `noatime`, `relatime`, `strictatime`. Default: relative.
+    pub atime: Atime,
+    /// `diratime`, `nodiratime`: directories keep the time of reading, too. Default: yes.
+    pub dir_atime: bool,
+    /// `atime_quantum`: of two readings so close together only the first counts. Default: 60 s.
+    pub atime_quantum: Duration,
+    /// `commit`: how long a change may wait in memory at most. Default, and meant by 0: 5 s.
+    pub commit_every: Duration,
     /// `suid`, `nosuid`: set-uid programs work. Default: yes; only for root.
     pub suid: bool,
     /// `dev`, `nodev`: device files work. Default: yes; only for root.
@@ -15,6 +31,17 @@ pub struct MountOptions {
     pub exec: bool,
     /// `allow_other`: other users may use the mount. Default: yes for root's mounts, no for others.
     pub allow_other: bool,
+}
+
+/// Whether a volume is mounted for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// If the volume can be written; else it is only read.
+    IfPossible,
+    /// Nothing can be changed.
+    No,
+    /// It must be possible.
+    Yes,
 }
 
 /// An option that is not taken.
@@ -27,9 +54,6 @@ pub enum OptionError {
         /// The option as it was given.
         option: String,
     },
-    /// Writing.
-    #[error("mounting for writing is not built yet")]
-    Write,
     /// An option that this mount does not keep to.
     #[error("mount option \"{option}\" is not supported: {why}")]
     Unsupported {
@@ -44,8 +68,8 @@ impl OptionError {
     /// What an operator can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Write => Some("mount with -o ro"),
-            _ => None,
+            Self::Unsupported { .. } => Some("mount without it"),
+            Self::Unknown { .. } => None,
         }
     }
 }
@@ -63,20 +87,18 @@ enum Value {
     Any,
 }
 
-/// Options that a read-only mount fulfils by what it is: it writes no atime, commits nothing and allocates nothing;
-/// every wait can be interrupted, inode numbers have 64 bits, flock is the host's own; and what is only for mount(8)
-/// and fstab.
+/// Options that a mount fulfils by what it is: data is on the disk before what refers to it is committed, and the disk's
+/// cache is flushed; damage makes the volume read-only; every wait can be interrupted, inode numbers have 64 bits, flock
+/// is the host's own; files are laid out by rules of our own, quotas kept
+/// where the volume has any; and what is only for mount(8) and fstab.
 const FULFILLED: &[(&str, Value)] = &[
-    ("ro", Value::No),
     ("defaults", Value::No),
-    ("noatime", Value::No),
-    ("nodiratime", Value::No),
-    ("relatime", Value::No),
-    ("atime_quantum", Value::Number(u32::MAX)),
-    ("barrier", Value::Number(1)),
-    ("commit", Value::Number(i32::MAX as u32)),
+    ("usrquota", Value::No),
+    ("grpquota", Value::No),
+    ("barrier", Value::OneOf(&["1"])),
     ("data", Value::OneOf(&["ordered", "writeback"])),
-    ("errors", Value::OneOf(&["remount-ro", "continue"])),
+    ("errors", Value::OneOf(&["remount-ro"])),
+    ("coherency", Value::OneOf(&["full"])),
     ("localalloc", Value::Number(u32::MAX)),
     ("resv_level", Value::Number(8)),
     ("dir_resv_level", Value::Number(8)),
@@ -93,47 +115,66 @@ const FULFILLED: &[(&str, Value)] = &[
     ("comment", Value::Any),
 ];
 
-/// Options of mount.ocfs2(8) that a mount here would not keep to, and why.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("remount", "umount, and mount again"),
-    ("nointr", "every wait can be interrupted here"),
-    ("strictatime", "a read-only mount updates no atime"),
-    ("datavolume", "it is obsolete; use O_DIRECT"),
-    ("usrquota", "quotas come with mounts for writing"),
-    ("grpquota", "quotas come with mounts for writing"),
-    ("coherency", "it is about writing in a cluster, which is not built yet"),
-    ("preferred_slot", "a mount without the cluster takes no slot"),
+/// Options of mount.ocfs2(8) and mount(8) that a mount here would not keep to, the value where only that one is meant,
+/// and why.
+const UNSUPPORTED: &[(&str, Option<&str>, &str)] = &[
+    ("remount", None, "umount, and mount again"),
+    ("nointr", None, "every wait can be interrupted here"),
+    ("barrier", Some("0"), "the disk's cache is always flushed"),
+    ("errors", Some("continue"), "nothing is written to a volume that was found damaged"),
+    ("errors", Some("panic"), "damage makes the volume read-only, and leaves the host alone"),
+    ("coherency", Some("buffered"), "it is about writing in a cluster, which is not built yet"),
+    ("datavolume", None, "it is obsolete; use O_DIRECT"),
+    ("preferred_slot", None, "a mount without the cluster has any slot"),
+    ("sync", None, "open files with O_SYNC, or call fsync"),
+    ("dirsync", None, "call fsync on the directory"),
 ];
 
 impl MountOptions {
     /// What holds without options, for a mount by root or by another user.
     pub fn defaults(by_root: bool) -> Self {
-        Self { nocluster: false, acl: true, suid: true, dev: true, exec: true, allow_other: by_root }
+        Self {
+            writing: Writing::IfPossible,
+            nocluster: false,
+            acl: true,
+            user_xattr: true,
+            atime: Atime::Relative,
+            dir_atime: true,
+            atime_quantum: Duration::from_secs(60),
+            commit_every: DEFAULT_COMMIT,
+            suid: true,
+            dev: true,
+            exec: true,
+            allow_other: by_root,
+        }
     }
 
-    /// Parses options as `-o` has them, separated by commas; later ones override earlier ones. Without `ro` a mount
-    /// is for writing, as everywhere, and so refused.
+    /// Parses options as `-o` has them, separated by commas; later ones override earlier ones.
     ///
     /// # Errors
     /// [`OptionError`] for the first one that is not taken.
     pub fn parse(text: &str, by_root: bool) -> Result<Self, OptionError> {
         let mut options = Self::defaults(by_root);
-        let mut read_only = false;
         for option in text.split(',').filter(|option| !option.is_empty()) {
-            match option {
-                "ro" => read_only = true,
-                "rw" => read_only = false,
-                _ => options.apply(option)?,
-            }
+            options.apply(option)?;
         }
-        if read_only { Ok(options) } else { Err(OptionError::Write) }
+        Ok(options)
     }
 
     fn apply(&mut self, option: &str) -> Result<(), OptionError> {
         match option {
+            "ro" => self.writing = Writing::No,
+            "rw" => self.writing = Writing::Yes,
             "nocluster" => self.nocluster = true,
             "acl" => self.acl = true,
             "noacl" => self.acl = false,
+            "user_xattr" => self.user_xattr = true,
+            "nouser_xattr" => self.user_xattr = false,
+            "noatime" => self.atime = Atime::Never,
+            "relatime" => self.atime = Atime::Relative,
+            "strictatime" => self.atime = Atime::Always,
+            "diratime" => self.dir_atime = true,
+            "nodiratime" => self.dir_atime = false,
             "suid" => self.suid = true,
             "nosuid" => self.suid = false,
             "dev" => self.dev = true,
@@ -143,16 +184,40 @@ impl MountOptions {
             "allow_other" => self.allow_other = true,
             // As mount(8): what users may mount must not give them more than they have.
             "user" | "users" | "owner" | "group" => (self.suid, self.dev, self.exec) = (false, false, false),
+            _ => return self.apply_value(option),
+        }
+        Ok(())
+    }
+
+    fn apply_value(&mut self, option: &str) -> Result<(), OptionError> {
+        let unknown = || OptionError::Unknown { option: option.into() };
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        // The kernel's are ints.
+        let seconds = || value.parse::<u32>().ok().filter(|number| *number <= i32::MAX.unsigned_abs());
+        match name {
+            "commit" => {
+                let wanted = seconds().ok_or_else(unknown)?;
+                self.commit_every =
+                    if wanted == 0 { DEFAULT_COMMIT } else { Duration::from_secs(wanted.into()) };
+            }
+            "atime_quantum" => {
+                self.atime_quantum = Duration::from_secs(seconds().ok_or_else(unknown)?.into());
+            }
             _ => return fulfilled(option),
         }
         Ok(())
     }
 }
 
+/// How long a change waits in memory where nothing is said.
+const DEFAULT_COMMIT: Duration = Duration::from_secs(5);
+
 /// Takes an option that needs nothing done, and refuses all others.
 fn fulfilled(option: &str) -> Result<(), OptionError> {
     let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
-    if let Some((_, why)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == name) {
+    let unsupported =
+        UNSUPPORTED.iter().find(|(known, of, _)| *known == name && (of.is_none() || *of == value));
+    if let Some((_, _, why)) = unsupported {
         return Err(OptionError::Unsupported { option: option.into(), why });
     }
     // Comments of fstab for other programs.
@@ -177,41 +242,60 @@ mod tests {
     #[test]
     fn root_and_users_have_other_defaults() {
         let root = MountOptions::parse("ro", true).expect("options");
-        assert!(root.allow_other && root.acl && root.suid && !root.nocluster);
-        assert!(!MountOptions::parse("ro", false).expect("options").allow_other);
+        assert!(root.writing == Writing::No && root.allow_other && root.acl && root.suid && !root.nocluster);
+        assert!(!MountOptions::parse("", false).expect("options").allow_other);
     }
 
     #[test]
     fn later_options_win() {
         let options =
-            MountOptions::parse("rw,ro,,nosuid,suid,noacl,users,exec,nocluster", true).expect("options");
+            MountOptions::parse("ro,rw,,nosuid,suid,noacl,users,exec,nocluster,strictatime,noatime", true)
+                .expect("options");
         assert_eq!((options.suid, options.dev, options.exec), (false, false, true));
-        assert!(!options.acl && options.nocluster);
+        assert!(!options.acl && options.nocluster && options.writing == Writing::Yes);
+        assert_eq!(options.atime, Atime::Never);
     }
 
     #[test]
-    fn writing_is_refused_in_words() {
-        for text in ["", "rw", "ro,rw", "noatime"] {
-            assert_eq!(MountOptions::parse(text, true), Err(OptionError::Write), "{text}");
-        }
+    fn numbers_are_seconds_and_0_is_the_default_commit() {
+        let options = MountOptions::parse("commit=30,atime_quantum=0", true).expect("options");
+        assert_eq!((options.commit_every.as_secs(), options.atime_quantum.as_secs()), (30, 0));
+        let options = MountOptions::parse("commit=30,commit=0", true).expect("options");
+        assert_eq!(options.commit_every.as_secs(), 5);
     }
 
     #[test]
-    fn what_a_read_only_mount_is_anyway_is_taken() {
+    fn what_a_mount_is_anyway_is_taken() {
         let fstab =
-            "ro,_netdev,noatime,data=writeback,commit=30,errors=remount-ro,x-systemd.requires=a,comment=b";
+            "defaults,_netdev,data=writeback,errors=remount-ro,localflocks,x-systemd.requires=a,comment=b";
         assert_eq!(MountOptions::parse(fstab, true), Ok(MountOptions::defaults(true)));
     }
 
     #[test]
     fn unknown_options_and_values_are_refused() {
-        for bad in
-            ["uid=0", "commit", "commit=x", "data=journal", "ro=1", "barrier=2", "Noatime", "errors=panic"]
-        {
+        for bad in [
+            "uid=0",
+            "commit",
+            "commit=x",
+            "commit=-1",
+            "commit=3000000000",
+            "data=journal",
+            "ro=1",
+            "barrier=2",
+            "Noatime",
+            "errors=halt",
+            "frob",
+        ] {
             let refused = MountOptions::parse(&format!("ro,{bad}"), true);
             assert_eq!(refused, Err(OptionError::Unknown { option: bad.into() }));
         }
-        let remount = MountOptions::parse("ro,remount", true);
-        assert!(matches!(remount, Err(OptionError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn what_would_not_be_kept_to_is_refused_in_words() {
+        for bad in ["remount", "nointr", "errors=continue", "errors=panic", "barrier=0", "dirsync", "sync"] {
+            let refused = MountOptions::parse(bad, true);
+            assert!(matches!(refused, Err(OptionError::Unsupported { .. })), "{bad}: {refused:?}");
+        }
     }
 }

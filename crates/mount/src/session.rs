@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::aftermath::{Aftermath, Nature};
-use crate::calls::{Answer, Caller, Calls};
+use crate::calls::{Answer, Calls, Head};
 use crate::channel::Channel;
 use crate::inflight::{GivenUp, InFlight, Ticket};
 use crate::lookups::Lookups;
@@ -242,8 +242,8 @@ impl<F: Filesystem> Shared<F> {
         };
         match request.message {
             Message::Call(call) => {
-                let caller = Caller { node: request.node, uid: request.uid, gid: request.gid };
-                self.serve(channel, request.unique, caller, call, data);
+                let head = Head { node: request.node, uid: request.uid, gid: request.gid };
+                self.serve(channel, request.unique, head, call, data);
             }
             Message::Forget { count } => self.forget(request.node, count),
             Message::BatchForget(records) => {
@@ -263,16 +263,16 @@ impl<F: Filesystem> Shared<F> {
         self: &Arc<Self>,
         channel: &Arc<Channel>,
         unique: u64,
-        caller: Caller,
+        head: Head,
         call: Call,
         data: Option<Buf>,
     ) {
         let responder =
             Responder { shared: Arc::clone(self), channel: Arc::clone(channel), unique, sent: false };
         let root = self.calls.fs.root();
-        let nature = Nature::of(&call, ino_of(caller.node, root), root);
+        let nature = Nature::of(&call, ino_of(head.node, root), root);
         let shared = Arc::clone(self);
-        let mut future = Box::pin(async move { shared.calls.call(caller, call, data).await });
+        let mut future = Box::pin(async move { shared.calls.call(head, call, data).await });
         // A panic must not take this thread along; the responder tells the caller.
         match catch_unwind(AssertUnwindSafe(|| poll_once(future.as_mut()))) {
             Ok(Poll::Ready(answer)) => {

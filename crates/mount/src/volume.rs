@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use ocfs2::{BlockNum, Error, FileType, Inode, Part, Timestamp, Volume};
+use ocfs2::{BlockNum, Inode, Volume};
 use rustix::io::Errno;
 
+use crate::convert::{attr_of, data_of, failed, kind_of, stat_of};
 use crate::{
-    Attr, Attributes, Changes, Config, Data, DirEntry, Entry, FileFlags, FileKind, Filesystem, Ino, Listing,
-    Lookup, Seek, Time, VolumeStat,
+    Attributes, Changes, Config, Data, DirEntry, Entry, FileFlags, FileKind, Filesystem, Ino, Listing,
+    Lookup, Seek, VolumeStat,
 };
 
 /// How long the kernel may rely on what it was told: nothing changes, so a day is as good as any.
@@ -140,15 +141,7 @@ impl Filesystem for VolumeFs {
         let inode = self.open_inode(ino).await?;
         let len = u64::try_from(len).map_err(|_| Errno::INVAL)?;
         let found = self.volume.read(&inode, offset, len).await.map_err(|error| failed(ino, &error))?;
-        let mut data = Data::new();
-        for part in found.into_parts() {
-            match part {
-                Part::Disk(buf, range) => data.push_buf(buf, range),
-                Part::Bytes(bytes) => data.push_bytes(bytes),
-                Part::Zeroes(len) => data.push_zeroes(usize::try_from(len).map_err(|_| Errno::IO)?),
-            }
-        }
-        Ok(data)
+        data_of(found)
     }
 
     async fn read_dir(
@@ -184,15 +177,7 @@ impl Filesystem for VolumeFs {
 
     async fn volume_stat(&self) -> Result<VolumeStat, Errno> {
         let stat = self.volume.statfs().await.map_err(|error| failed(self.root(), &error))?;
-        Ok(VolumeStat {
-            block_size: u32::try_from(stat.block_size).map_err(|_| Errno::IO)?,
-            blocks: stat.blocks,
-            free: stat.free,
-            available: stat.free,
-            files: stat.files,
-            free_files: stat.files_free,
-            name_max: stat.name_max,
-        })
+        stat_of(&stat)
     }
 
     async fn xattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Errno> {
@@ -230,51 +215,9 @@ impl Filesystem for VolumeFs {
     }
 }
 
-/// The errno of an error; damage is also said in the log.
-fn failed(ino: Ino, error: &Error) -> Errno {
-    if error.is_damage() {
-        tracing::warn!(ino = ino.0, %error, "cannot be read");
-    }
-    Errno::from_raw_os_error(error.errno())
-}
-
 fn entry_of(inode: &Inode) -> Entry {
     let generation = u64::from(inode.attr().generation);
     Entry { attr: attr_of(inode), generation, attr_ttl: TTL, entry_ttl: TTL }
-}
-
-fn attr_of(inode: &Inode) -> Attr {
-    let attr = inode.attr();
-    Attr {
-        ino: Ino(attr.ino.0),
-        mode: attr.mode(),
-        nlink: attr.nlink,
-        uid: attr.uid,
-        gid: attr.gid,
-        rdev: attr.rdev,
-        size: attr.size,
-        blocks: attr.blocks,
-        block_size: attr.blksize,
-        atime: time_of(attr.atime),
-        mtime: time_of(attr.mtime),
-        ctime: time_of(attr.ctime),
-    }
-}
-
-fn time_of(time: Timestamp) -> Time {
-    Time { secs: time.seconds, nanos: time.nanos }
-}
-
-fn kind_of(kind: FileType) -> FileKind {
-    match kind {
-        FileType::Regular => FileKind::Regular,
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        FileType::CharDevice => FileKind::CharDevice,
-        FileType::BlockDevice => FileKind::BlockDevice,
-        FileType::Fifo => FileKind::Fifo,
-        FileType::Socket => FileKind::Socket,
-    }
 }
 
 /// Nothing under these locks can panic half way.

@@ -5,6 +5,7 @@
 //! begins a [`Change`](change::Change), edits blocks, and publishes them; `fsync` waits for the commit.
 
 mod acl;
+mod atime;
 mod change;
 mod clock;
 mod close;
@@ -16,6 +17,7 @@ mod gate;
 mod give_back;
 mod hand_over;
 mod journal;
+mod look;
 mod names;
 mod new_inode;
 mod open;
@@ -174,7 +176,9 @@ impl Writable {
         self.volume().system_file(file).ok_or(Error::NoSystemFile { file })
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
+    /// The clock that it goes by.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
         &*self.inner.clock
     }
 

@@ -13,24 +13,24 @@ use clap::Args;
 
 use crate::volume::VolumeArgs;
 
-/// Mount a volume, read-only, through FUSE.
+/// Mount a volume through FUSE: for writing, if it can be written.
 ///
-/// Returns when the mount is ready, with exit status 0, or when it failed, with 1; umount DIR (as a user: fusermount3 -u DIR) ends it. As root everybody may use the
+/// Returns when the mount is ready, with exit status 0, or when it failed, with 1. oxsan umount DIR (as a user: fusermount3 -u DIR) ends it. As root everybody may use the
 /// mount; as a user only that user, unless -o allow_other and /etc/fuse.conf say otherwise.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   oxsan mount disk.img /mnt
-  oxsan mount -o ro,nocluster /dev/sdb1 /mnt      no other node has it mounted
+  oxsan mount -o nocluster /dev/sdb1 /mnt         no other node has it mounted
   oxsan mount --foreground 'iscsi://san/iqn.2026-01.org.example:disk/0' /mnt")]
 pub(crate) struct MountArgs {
     #[command(flatten)]
     volume: VolumeArgs,
     /// Where to mount it: a directory.
     dir: PathBuf,
-    /// Options as of mount.ocfs2(8), separated by commas: ro (a must: writing is not built yet), nocluster (mount a
-    /// clustered volume that no other node has mounted), noacl, nosuid, nodev, noexec, allow_other, and those that a
-    /// read-only mount fulfils anyway, such as noatime
-    #[arg(short = 'o', value_name = "OPTIONS", default_value = "ro")]
+    /// Options as of mount.ocfs2(8), separated by commas: ro, rw, nocluster (mount a clustered volume that no other node
+    /// has mounted), noatime, relatime, strictatime, nodiratime, atime_quantum=SECONDS, commit=SECONDS, noacl,
+    /// nouser_xattr, nosuid, nodev, noexec, allow_other, and those that a mount fulfils anyway, such as data=ordered
+    #[arg(short = 'o', value_name = "OPTIONS")]
     options: Vec<String>,
     /// Stay in the foreground; Ctrl-C unmounts.
     #[arg(long)]

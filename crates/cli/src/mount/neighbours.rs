@@ -6,10 +6,12 @@ use ::mount::{BEAT_SECS, BeatWatch, LOOKS, MountOptions, Neighbours};
 use anyhow::{Context as _, bail};
 use ocfs2::Volume;
 
+use crate::volume::Access;
+
 /// Refuses a clustered volume unless `nocluster` says that no other node has it mounted, and what can be seen of the
 /// others does not prove that wrong. The view of a volume that others change would be a mixture of old and new: torn
 /// files, blocks of another file, errors.
-pub(super) async fn check(volume: &Volume, options: &MountOptions) -> anyhow::Result<()> {
+pub(super) async fn check(volume: &Volume, options: &MountOptions, access: Access) -> anyhow::Result<()> {
     let neighbours = Neighbours::of(volume).await.context("looking for other nodes")?;
     if matches!(neighbours, Neighbours::Local) {
         return Ok(());
@@ -17,12 +19,17 @@ pub(super) async fn check(volume: &Volume, options: &MountOptions) -> anyhow::Re
     if !options.nocluster {
         bail!(
             "{} is a clustered volume, and joining its cluster is not built yet: while other nodes write to it, what \
-             is read here may be old or torn (if no other node has it mounted, mount with -o ro,nocluster)",
+             is read here may be old or torn, and what is written destroys their work (if no other node has it \
+             mounted, mount with -o nocluster)",
             volume.device().name()
         );
     }
     match neighbours {
         Neighbours::Beating(watch) => watch_beats(volume, watch).await?,
+        Neighbours::Unseen(why) if access == Access::Write => bail!(
+            "{}: whether other nodes have the volume mounted cannot be seen: {why} (mount with -o ro,nocluster)",
+            volume.device().name()
+        ),
         Neighbours::Unseen(why) => {
             eprintln!("oxsan: WARNING: whether other nodes have the volume mounted cannot be seen: {why}");
         }

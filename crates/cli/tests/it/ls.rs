@@ -23,7 +23,7 @@ fn the_same_as_ls_on_a_mount() {
     let Some(point) = Point::new() else { return };
     let image = fixtures::image("c");
     let volume = image.to_str().expect("UTF-8");
-    assert!(point.oxsan(&image, &[]).status.success());
+    assert!(point.oxsan(&image, &["-o", "ro"]).status.success());
     for (flags, paths) in [
         ("-l", "ext links nodes perms"),
         ("-la", "acl"),
@@ -76,7 +76,7 @@ fn the_same_as_stat_on_a_mount() {
     let Some(point) = Point::new() else { return };
     let image = fixtures::image("c");
     let volume = image.to_str().expect("UTF-8");
-    assert!(point.oxsan(&image, &[]).status.success());
+    assert!(point.oxsan(&image, &["-o", "ro"]).status.success());
     let mut find = Command::new("find");
     find.args([".", "-path", "./big/*", "-o", "-print0"]).current_dir(point.path());
     let all = find.output().expect("find").stdout;
@@ -209,7 +209,7 @@ fn a_lun_or_target_that_is_not_there_is_named() {
 fn df_says_what_df_says_on_a_mount() {
     let Some(point) = Point::new() else { return };
     let image = fixtures::image("c");
-    assert!(point.oxsan(&image, &[]).status.success());
+    assert!(point.oxsan(&image, &["-o", "ro"]).status.success());
     let numbers = |output: &Output| -> Vec<String> {
         let text = text(&output.stdout);
         let line = text.lines().nth(1).unwrap_or_default().to_owned();

@@ -2,6 +2,7 @@
 
 mod check;
 mod cp;
+mod data;
 mod files;
 mod find;
 mod ls;
@@ -9,3 +10,4 @@ mod mkfs;
 mod mount;
 mod san;
 mod trouble;
+mod written;

@@ -60,9 +60,13 @@ impl Point {
     }
 
     pub(crate) fn foreground(&self, image: &Path) -> Child {
+        self.foreground_with(image, "ro")
+    }
+
+    pub(crate) fn foreground_with(&self, image: &Path, options: &str) -> Child {
         // Whoever runs the tests may have SIGINT ignored, and a child inherits that.
         let child = Command::new("env")
-            .args(["--default-signal=INT", OXSAN, "mount", "--foreground"])
+            .args(["--default-signal=INT", OXSAN, "mount", "--foreground", "-o", options])
             .arg(image)
             .arg(self.path())
             .stderr(Stdio::null())
@@ -97,7 +101,7 @@ pub(crate) fn until(what: &str, happened: impl Fn() -> bool) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test waits for a process")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
@@ -162,7 +166,7 @@ fn a_killed_daemon_leaves_a_mount_that_umount_removes() {
     let mut child = point.foreground(&fixtures::image("c"));
     child.kill().expect("kill");
     child.wait().expect("wait");
-    let again = point.oxsan(&fixtures::image("c"), &[]);
+    let again = point.oxsan(&fixtures::image("c"), &["-o", "ro"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(words(&again).contains("umount it first"), "{}", words(&again));
     assert!(Command::new("umount").arg(point.path()).status().expect("umount").success());
@@ -172,13 +176,14 @@ fn a_killed_daemon_leaves_a_mount_that_umount_removes() {
 #[test]
 fn errors_are_on_the_terminal_and_in_the_exit_status() {
     let Some(point) = Point::new() else { return };
-    let (c, b) = (fixtures::image("c"), fixtures::image("b"));
+    let (c, b) = (fixtures::image("c"), fixtures::scratch_image("b"));
     let missing = point.dir.path().join("missing");
     let garbage = point.dir.path().join("garbage");
     fs::write(&garbage, vec![7; 1 << 20]).expect("write");
-    let cases: [(&Path, &[&str], &str); 7] = [
-        (&c, &["-o", "rw"], "mounting for writing is not built yet\nhint: mount with -o ro"),
-        (&c, &["-o", "noatime"], "mounting for writing is not built yet"),
+    let cases: [(&Path, &[&str], &str); 8] = [
+        (&c, &["-o", "errors=panic"], "damage makes the volume read-only"),
+        (&c, &["-o", "data=journal"], "unrecognized mount option \"data=journal\" or missing value"),
+        (&b, &["-o", "rw"], "is a clustered volume"),
         (&c, &["-o", "ro,sparkle"], "unrecognized mount option \"sparkle\" or missing value"),
         (&c, &["-o", "ro,nointr"], "mount option \"nointr\" is not supported"),
         (&missing, &[], "missing"),
@@ -193,7 +198,7 @@ fn errors_are_on_the_terminal_and_in_the_exit_status() {
         point.nothing_left();
     }
     fs::remove_dir(point.path()).expect("rmdir");
-    let output = point.oxsan(&c, &[]);
+    let output = point.oxsan(&c, &["-o", "ro"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(words(&output).ends_with("hint: make the directory first\n"), "{}", words(&output));
 }

@@ -26,7 +26,7 @@ impl Hung {
     fn new() -> Option<Self> {
         let point = Point::new()?;
         let san = San::new(&fixtures::image("a"));
-        let name = ["--initiator-name", "iqn.2026-01.test:mount"];
+        let name = ["-o", "ro", "--initiator-name", "iqn.2026-01.test:mount"];
         let output = point.oxsan(Path::new(san.url()), &name);
         assert!(output.status.success(), "{}", words(&output));
         san.disk.add(Rule::new(Fault::HoldRequest).on(Op::Read).within(EXTENT));
@@ -97,14 +97,17 @@ fn a_killed_daemon_is_seen_by_ls_and_cleaned_up_by_umount() {
     let ls = Command::new("ls").arg(point.path()).output().expect("ls");
     assert!(words(&ls).contains("Transport endpoint is not connected"), "{}", words(&ls));
     assert!(Command::new("umount").arg(point.path()).status().expect("umount").success());
-    assert!(point.oxsan(&fixtures::image("c"), &[]).status.success(), "and it can be mounted again");
+    assert!(
+        point.oxsan(&fixtures::image("c"), &["-o", "ro"]).status.success(),
+        "and it can be mounted again"
+    );
 }
 
 #[test]
 fn a_second_mount_on_the_same_directory_is_refused() {
     let Some(point) = Point::new() else { return };
-    assert!(point.oxsan(&fixtures::image("c"), &[]).status.success());
-    let again = point.oxsan(&fixtures::image("c"), &[]);
+    assert!(point.oxsan(&fixtures::image("c"), &["-o", "ro"]).status.success());
+    let again = point.oxsan(&fixtures::image("c"), &["-o", "ro"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(words(&again).contains(" is mounted already: /"), "{}", words(&again));
     assert!(words(&again).ends_with("is there; umount it first\n"), "{}", words(&again));
@@ -168,7 +171,7 @@ fn the_foreground_says_it_on_the_terminal() {
     let image = fixtures::scratch_image(&poke.base);
     poke.apply(&image);
     let child = Command::new(env!("CARGO_BIN_EXE_oxsan"))
-        .args(["mount", "--foreground"])
+        .args(["mount", "--foreground", "-o", "ro"])
         .arg(&image)
         .arg(point.path())
         .stderr(Stdio::piped())

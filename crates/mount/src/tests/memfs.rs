@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use crate::{
-    Attr, AttrChange, Attributes, CopyRange, Creation, Data, DirEntry, Entry, Errno, FallocateHow, FileFlags,
-    FileKind, Filesystem, Ino, Listing, Lookup, NewFile, NewTime, RenameHow, Seek, Time, VolumeStat,
-    WriteHow, XattrHow,
+    Attr, AttrChange, Attributes, Caller, CopyRange, Creation, Data, DirEntry, Entry, Errno, FallocateHow,
+    FileFlags, FileKind, Filesystem, Ino, Listing, Lookup, NewFile, NewTime, RenameHow, Seek, Time,
+    VolumeStat, WriteHow, XattrHow,
 };
 
 pub(super) const ROOT: Ino = Ino(500);
@@ -371,7 +371,7 @@ impl Filesystem for MemFs {
         Ok(())
     }
 
-    async fn set_attributes(&self, ino: Ino, change: &AttrChange) -> Result<Attributes, Errno> {
+    async fn set_attributes(&self, ino: Ino, change: &AttrChange, _by: Caller) -> Result<Attributes, Errno> {
         if let Some(size) = change.size {
             self.tree().bytes(ino)?.resize(usize::try_from(size).map_err(|_| Errno::FBIG)?, 0);
         }
@@ -439,7 +439,7 @@ impl Filesystem for MemFs {
         Ok((entry, self.open(entry.attr.ino, flags, false).await?))
     }
 
-    async fn link(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<Entry, Errno> {
+    async fn link(&self, ino: Ino, dir: Ino, name: &[u8], _by: Caller) -> Result<Entry, Errno> {
         let mut tree = self.tree();
         if tree.names(dir)?.contains_key(name) {
             return Err(Errno::EXIST);
@@ -468,11 +468,10 @@ impl Filesystem for MemFs {
 
     async fn rename(
         &self,
-        dir: Ino,
-        name: &[u8],
-        to_dir: Ino,
-        to: &[u8],
+        (dir, name): (Ino, &[u8]),
+        (to_dir, to): (Ino, &[u8]),
         how: RenameHow,
+        _by: Caller,
     ) -> Result<(), Errno> {
         let mut tree = self.tree();
         let ino = *tree.names(dir)?.get(name).ok_or(Errno::NOENT)?;
@@ -497,6 +496,7 @@ impl Filesystem for MemFs {
         offset: u64,
         data: Buf,
         how: WriteHow,
+        _by: Caller,
     ) -> Result<usize, Errno> {
         assert!(how.cached || handle >= 40);
         if ino == HANG {
@@ -522,7 +522,14 @@ impl Filesystem for MemFs {
         Ok(())
     }
 
-    async fn fallocate(&self, ino: Ino, offset: u64, len: u64, how: FallocateHow) -> Result<(), Errno> {
+    async fn fallocate(
+        &self,
+        ino: Ino,
+        offset: u64,
+        len: u64,
+        how: FallocateHow,
+        _by: Caller,
+    ) -> Result<(), Errno> {
         let mut tree = self.tree();
         let bytes = tree.bytes(ino)?;
         let (at, end) =
@@ -538,7 +545,7 @@ impl Filesystem for MemFs {
         Ok(())
     }
 
-    async fn copy_range(&self, from: Ino, to: Ino, range: CopyRange) -> Result<u32, Errno> {
+    async fn copy_range(&self, from: Ino, to: Ino, range: CopyRange, _by: Caller) -> Result<u32, Errno> {
         let mut tree = self.tree();
         let (at, len) =
             (usize::try_from(range.from).expect("small"), usize::try_from(range.len).expect("small"));
@@ -558,6 +565,7 @@ impl Filesystem for MemFs {
         value: &[u8],
         how: XattrHow,
         kill_set_gid: bool,
+        _by: Caller,
     ) -> Result<(), Errno> {
         let mut tree = self.tree();
         let node = tree.node(ino)?;
