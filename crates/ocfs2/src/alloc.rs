@@ -12,6 +12,7 @@
 //! home: until then an older image could still be replayed over the new contents. [`Allocators::published`] and
 //! [`Allocators::home`] tell when.
 
+mod ahead;
 mod block;
 mod chain;
 mod cluster;
@@ -31,10 +32,12 @@ use ocfs2_format::{BlockNum, ClusterNum};
 
 pub use block::{NewBlock, Pool};
 pub use truncate_log::LogRecord;
+pub(crate) use window::Growth;
 pub use window::{Reserved, Window};
 
 use crate::txn::{Handle, Sealed};
 use crate::{Error, SystemFile, Volume};
+use ahead::Ahead;
 use held::Held;
 
 /// Clusters of the volume, one behind the other.
@@ -71,6 +74,8 @@ struct State {
     held: Held,
     /// Clusters of the local window that somebody is about to claim.
     reserved: BTreeMap<u32, u32>,
+    /// Clusters of the local window that growing files are about to want.
+    ahead: Ahead,
     /// Allocator to the group that last gave something.
     last_group: BTreeMap<BlockNum, BlockNum>,
 }

@@ -44,6 +44,19 @@ impl Reserved {
     }
 }
 
+/// A file that wants clusters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth {
+    /// Its inode.
+    pub(crate) ino: BlockNum,
+    /// The cluster of the file that they begin with.
+    pub(crate) cpos: u64,
+    /// How many.
+    pub(crate) want: u32,
+    /// How many more it is likely to want next.
+    pub(crate) more: u32,
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,29 +96,75 @@ impl Allocators {
     /// As reading does.
     pub async fn reserve(&self, handle: &Handle<'_>, want: u32, min: u32) -> Result<Option<Reserved>, Error> {
         let want = Want { want: want.max(1), min: min.clamp(1, want.max(1)) };
-        let Some((window, bits)) = self.find_in_window(handle, want).await? else { return Ok(None) };
-        let run = run_of(&window, &bits);
-        self.state().reserved.insert(run.start.0, run.clusters);
-        Ok(Some(Reserved { run, state: Arc::clone(&self.state) }))
+        let found = self.find_in_window(handle, want).await?;
+        Ok(found.map(|(window, bits)| self.keep(run_of(&window, &bits))))
     }
 
-    /// As [`Self::reserve`] with at least one, but where the window has none, or not half of what a large request wants,
-    /// it is moved, if nobody has reserved of it. The caller publishes the handle.
+    /// As [`Self::reserve`] with at least one, for a file: where it goes on growing it goes on in one place. But where the
+    /// window has none, or not half of what a large request wants, it is moved, if nobody has reserved of it. The caller
+    /// publishes the handle.
     ///
     /// # Errors
     /// As [`Self::move_window`].
     pub(crate) async fn reserve_moving(
         &self,
         handle: &mut Handle<'_>,
-        want: u32,
+        growth: Growth,
     ) -> Result<Option<Reserved>, Error> {
-        if let Some(reserved) = self.reserve(handle, want, want.div_ceil(2)).await? {
+        let want = growth.want;
+        if let Some(reserved) = self.reserve_ahead(handle, growth, want.div_ceil(2)).await? {
             return Ok(Some(reserved));
         }
         if self.fits_window(handle, want).await? {
             self.move_window_for(handle, Want { want, min: 1 }).await?;
         }
-        self.reserve(handle, want, 1).await
+        self.reserve_ahead(handle, growth, 1).await
+    }
+
+    /// Keeps what the file is to go on with, or the beginning of a run for it whose rest is left for its next growth.
+    async fn reserve_ahead(
+        &self,
+        handle: &Handle<'_>,
+        growth: Growth,
+        min: u32,
+    ) -> Result<Option<Reserved>, Error> {
+        let Growth { ino, cpos, want, more } = growth;
+        let found = match self.find_ahead(handle, growth).await? {
+            Some(run) => Some(run),
+            None => {
+                let want = Want { want: want.saturating_add(more).max(1), min: min.max(1) };
+                let found = self.find_in_window(handle, want).await?;
+                found.map(|(window, bits)| run_of(&window, &bits).range())
+            }
+        };
+        let Some(run) = found else { return Ok(None) };
+        let clusters = (run.end - run.start).min(want.max(1));
+        let next = run.start + clusters;
+        if more > 0 {
+            self.state().ahead.set(ino, cpos + u64::from(clusters), next..run.end);
+        }
+        Ok(Some(self.keep(ClusterRun { start: ClusterNum(run.start), clusters })))
+    }
+
+    /// What of the clusters that were left for the file is still free.
+    async fn find_ahead(&self, blocks: &impl Blocks, growth: Growth) -> Result<Option<Range<u32>>, Error> {
+        let left = self.state().ahead.of(growth.ino, growth.cpos);
+        let Some(left) = left else { return Ok(None) };
+        let reserved: BTreeMap<u32, u32> = self.state().reserved.clone();
+        let found = |parsed: &LocalAlloc<'_>| {
+            let start = parsed.start.0;
+            let bits = left.start.checked_sub(start)?..left.end.checked_sub(start)?.min(parsed.bits);
+            let run = parsed.bitmap.free_runs(bits.clone()).next().filter(|run| run.start == bits.start)?;
+            let taken = reserved.iter().map(|(at, len)| *at..at.saturating_add(*len));
+            let free = without(start + run.start..start + run.end, taken).next()?;
+            (free.start == left.start).then_some(free)
+        };
+        self.with_window(blocks, found).await
+    }
+
+    fn keep(&self, run: ClusterRun) -> Reserved {
+        self.state().reserved.insert(run.start.0, run.clusters);
+        Reserved { run, state: Arc::clone(&self.state) }
     }
 
     /// Claims what was reserved. `reserved` is dropped after the handle has been published.
@@ -206,21 +265,29 @@ impl Allocators {
         Ok(clusters.min(share).min(self.window(blocks).await?.capacity))
     }
 
-    /// Looks for bits that are neither in use nor reserved.
+    /// Looks for bits that are neither in use nor reserved, and where there are others not for growing files.
     async fn find_in_window(
         &self,
         blocks: &impl Blocks,
         want: Want,
     ) -> Result<Option<(Window, Range<u32>)>, Error> {
-        let reserved: BTreeMap<u32, u32> = self.state().reserved.clone();
+        let (reserved, kept) = {
+            let state = self.state();
+            let reserved = state.reserved.iter().map(|(at, len)| *at..at.saturating_add(*len));
+            let reserved: Vec<Range<u32>> = reserved.collect();
+            let mut kept: Vec<Range<u32>> = state.ahead.all().chain(reserved.iter().cloned()).collect();
+            kept.sort_unstable_by_key(|run| run.start);
+            (reserved, kept)
+        };
         let found = |parsed: &LocalAlloc<'_>| {
             let start = parsed.start.0;
-            let taken = reserved.iter().map(|(at, len)| {
-                let at = at.saturating_sub(start);
-                at..at.saturating_add(*len)
-            });
-            let runs = parsed.bitmap.free_runs(0..parsed.bits);
-            let bits = want.choose(runs.flat_map(|run| without(run, taken.clone())))?;
+            let choose = |taken: &[Range<u32>]| {
+                let taken =
+                    taken.iter().map(|run| run.start.saturating_sub(start)..run.end.saturating_sub(start));
+                let runs = parsed.bitmap.free_runs(0..parsed.bits);
+                want.choose(runs.flat_map(|run| without(run, taken.clone())))
+            };
+            let bits = choose(&kept).or_else(|| choose(&reserved))?;
             Some((Window::of(parsed), bits))
         };
         self.with_window(blocks, found).await
@@ -243,6 +310,7 @@ impl Allocators {
 
     /// Makes `run` the window, none of it in use.
     async fn write_window(&self, handle: &mut Handle<'_>, run: ClusterRun) -> Result<(), Error> {
+        self.state().ahead.clear();
         let ino = self.file(SystemFile::LocalAlloc(self.slot))?;
         let (head, body) = RawDinode::mut_from(ino, handle.edit(ino, ino, BlockKind::Dinode).await?)?;
         head.set_bitmap_usage(BitmapUsage { used: 0, total: run.clusters });

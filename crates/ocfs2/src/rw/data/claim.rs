@@ -4,11 +4,15 @@ use ocfs2_format::{BlockNum, Extent, ExtentFlags, Geometry};
 
 use super::map::Segment;
 use crate::Error;
-use crate::alloc::{ClusterRun, Reserved};
+use crate::alloc::{ClusterRun, Growth, Reserved};
 use crate::extents::Extents;
+use crate::inode::Inode;
 use crate::rw::change::Change;
 use crate::rw::operation::Operation;
 use crate::txn::Blocks;
+
+/// Bytes that are left free behind a file that grows, at the most.
+const AHEAD: u64 = 8 << 20;
 
 /// Clusters that a file is about to have.
 #[derive(Debug)]
@@ -30,12 +34,21 @@ impl Taken {
 impl Operation<'_> {
     /// Keeps clusters of the window for the start of `hole`, which is cut to what was found; `None` when the window has
     /// none, and cannot be moved now.
-    pub(super) async fn take_clusters(&mut self, hole: &mut Segment) -> Result<Option<Taken>, Error> {
+    pub(super) async fn take_clusters(
+        &mut self,
+        inode: &Inode,
+        hole: &mut Segment,
+    ) -> Result<Option<Taken>, Error> {
+        let geometry = *self.fs().volume().geometry();
+        // What grows is likely to grow on, the more so the longer it is.
+        let grows = hole.start > 0 && hole.start >= geometry.clusters_for(inode.size());
+        let more = if grows { hole.start.min(AHEAD >> geometry.cluster_size.bits()) } else { 0 };
+        let more = u32::try_from(more).unwrap_or(0);
+        let growth = Growth { ino: inode.ino(), cpos: hole.start, want: most_of(hole), more };
         loop {
             let mut change = self.begin().await?;
             let (blocks, alloc) = change.blocks_and_space();
-            let kept = alloc.reserve_moving(blocks, most_of(hole)).await;
-            let geometry = blocks.volume().geometry;
+            let kept = alloc.reserve_moving(blocks, growth).await;
             let Some(kept) = change.end(kept).await? else { continue };
             self.let_allocators_go();
             let Some(reserved) = kept else { return Ok(None) };

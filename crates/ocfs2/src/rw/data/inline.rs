@@ -83,7 +83,7 @@ impl Operation<'_> {
         let used = usize::try_from(inode.size()).unwrap_or(usize::MAX).min(room.len());
         let bytes = inode.block().bytes().get(room.start..room.start + used).unwrap_or_default();
         let mut first = Segment { start: 0, end: 1, kind: Kind::Hole, block: BlockNum(0) };
-        let kept = if used > 0 { self.take_clusters(&mut first).await? } else { None };
+        let kept = if used > 0 { self.take_clusters(&inode, &mut first).await? } else { None };
         if kept.is_some() {
             fs.put(ino, vec![whole_pages(fs.byte_at(&first, 0), bytes)]).await?;
         }

@@ -213,7 +213,7 @@ impl Operation<'_> {
             self.own(ino, range).await?;
             found = segments(fs.volume().meta(), &fs.volume().inode(ino).await?, range).await?;
         }
-        self.write_segments(writing, &found, (at, end), inode.size()).await
+        self.write_segments(writing, &found, (at, end), &inode).await
     }
 
     async fn write_segments(
@@ -221,9 +221,9 @@ impl Operation<'_> {
         writing: &mut Writing,
         found: &[Segment],
         (at, end): (u64, u64),
-        size: u64,
+        inode: &Inode,
     ) -> Result<u64, Error> {
-        let (fs, ino) = (self.fs(), writing.ino);
+        let (fs, ino, size) = (self.fs(), writing.ino, inode.size());
         let geometry = *fs.volume().geometry();
         let mut round = Round::default();
         for segment in found {
@@ -234,7 +234,10 @@ impl Operation<'_> {
             }
             let (whole, mut segment) = (segment.end, *segment);
             if segment.kind == Kind::Hole {
-                let kept = if writing.keeps_none { None } else { self.take_clusters(&mut segment).await? };
+                let kept = match writing.keeps_none {
+                    true => None,
+                    false => self.take_clusters(inode, &mut segment).await?,
+                };
                 match kept {
                     Some(new) => round.taken.push(new),
                     None if round.pieces.is_empty() => {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use block::{BlockDevice, BlockError, Buf, Bufs, Completion, Durability, Geometry, IoFuture, MemoryDevice};
 use fixtures::Random;
 use futures_util::future::{join_all, try_join_all};
-use ocfs2::{NewKind, SetAttr, Writable, WriteHow};
+use ocfs2::{BlockNum, NewKind, SetAttr, Writable, WriteHow};
 
 use super::{NEW, assert_sound, worked};
 use crate::support::{block_on, fresh};
@@ -194,5 +194,36 @@ fn files_reach_to_the_largest_offset() {
         fs.setattr(ino, &set(5)).await.unwrap();
         fs.setattr(ino, &set(max)).await.unwrap();
         assert_eq!(fs.read(ino, max - 10, 100).await.unwrap().to_vec(), [0; 10]);
+    });
+}
+
+/// How many extents a file has.
+async fn extents(fs: &Writable, ino: BlockNum) -> usize {
+    let inode = fs.stat(ino).await.expect("a file");
+    let mut fiemap = fs.volume().fiemap(&inode, 0, u64::MAX);
+    let mut count = 0;
+    while fiemap.next().await.expect("a tree").is_some() {
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn files_that_grow_side_by_side_lie_in_few_pieces() {
+    on_a_late_device("", async |fs| {
+        let mut inos = Vec::new();
+        for name in [b"a", b"b", b"c", b"d"] {
+            inos.push(fs.create(fs.volume().root(), name, &NEW, NewKind::File).await.unwrap().ino());
+        }
+        let how = WriteHow { append: true, ..WriteHow::default() };
+        for _ in 0..400 {
+            for ino in &inos {
+                fs.write(*ino, 0, Buf::copy_of(&[3; 4096]).into_bufs(), how).await.unwrap();
+            }
+        }
+        for ino in &inos {
+            let pieces = extents(fs, *ino).await;
+            assert!(pieces <= 20, "{pieces} pieces");
+        }
     });
 }
