@@ -4,7 +4,7 @@ use crate::load::{Done, Load};
 use crate::report::{Goal, Row};
 use crate::server::Server;
 use crate::stats::{Sample, in_pairs};
-use crate::{timed, volumes};
+use crate::{file_cases, timed, volumes};
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -62,6 +62,26 @@ pub(crate) const ALL: &[Case] = &[
         name: "manifest-20000",
         what: "oxsan manifest and debugfs.ocfs2 rdump of a volume of 20,000 small files",
         run: manifest,
+    },
+    Case {
+        name: "rw-fuse2fs",
+        what: "reads, writes and fsync'ed appends through the mount, and through fuse2fs",
+        run: file_cases::beside_fuse2fs,
+    },
+    Case {
+        name: "rw-null",
+        what: "4 KiB past the page cache, and on a FUSE filesystem that does nothing",
+        run: file_cases::beside_null,
+    },
+    Case {
+        name: "rw-raw",
+        what: "1 MiB past the page cache on a volume on disk, and on a file of that disk",
+        run: file_cases::beside_raw,
+    },
+    Case {
+        name: "rw-names",
+        what: "100,000 files made, looked at and removed, and a tree of source copied; and by fuse2fs",
+        run: file_cases::names_beside_fuse2fs,
     },
 ];
 

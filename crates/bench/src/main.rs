@@ -7,7 +7,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program: its words go to the terminal")]
 
 mod cases;
+mod file_cases;
+mod fio;
 mod load;
+mod names;
+mod nullfs;
+mod places;
 mod report;
 mod server;
 mod stats;
@@ -46,6 +51,9 @@ struct Args {
     /// Names the cases and ends.
     #[arg(long)]
     list: bool,
+    /// Serves a FUSE filesystem that does nothing on this directory, until it is unmounted.
+    #[arg(long, hide = true)]
+    serve_null: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +67,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
+    if let Some(dir) = &args.serve_null {
+        return nullfs::serve(dir);
+    }
     let wanted =
         |name: &str| args.only.is_empty() || args.only.iter().any(|word| name.contains(word.as_str()));
     let cases: Vec<cases::Case> = cases::ALL.iter().filter(|case| wanted(case.name)).copied().collect();
