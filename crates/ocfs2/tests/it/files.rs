@@ -3,6 +3,7 @@
 mod beside;
 mod faults;
 mod full;
+mod late;
 mod power_cut;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ struct Ticks(AtomicI64);
 
 impl Clock for Ticks {
     fn now(&self) -> Timestamp {
-        Timestamp { seconds: 2_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed) / 16, nanos: 7 }
+        Timestamp { seconds: 2_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed) / 100, nanos: 7 }
     }
 
     fn monotonic(&self) -> Duration {
@@ -136,6 +137,8 @@ struct Load {
     /// Most bytes that a file gets.
     most: usize,
     made: usize,
+    /// The file that was written last.
+    last: String,
     inos: BTreeMap<String, BlockNum>,
     /// After each operation, with the moment at which it was begun.
     states: Vec<(usize, Files)>,
@@ -147,7 +150,7 @@ impl Load {
     fn new(seed: u64, most: usize) -> Self {
         let states = vec![(0, Files::new())];
         let (inos, promises) = (BTreeMap::new(), Vec::new());
-        Self { random: Random::new(seed), most, made: 0, inos, states, promises }
+        Self { random: Random::new(seed), most, made: 0, last: String::new(), inos, states, promises }
     }
 
     fn files(&self) -> &Files {
@@ -183,7 +186,11 @@ impl Load {
             self.made += 1;
             return Op::Create(format!("f{}", self.made));
         }
-        let name = names[self.random.below(names.len())].clone();
+        let mut name = names[self.random.below(names.len())].clone();
+        if self.random.below(2) == 0 && names.contains(&self.last) {
+            name.clone_from(&self.last);
+        }
+        self.last.clone_from(&name);
         let size = self.files()[&name].len();
         let (at, len, fill) = (self.place(size), self.len(), 1 + self.random.below(250));
         // Bytes that no other operation writes at this place, most likely.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use block::{BlockDevice, Crash, MemoryDevice, RecordingDevice};
 use fixtures::Random;
+use futures_util::future::join;
 
+use super::late::Late;
 use super::{Load, assert_sound, files_of, worked};
 use crate::support::{block_on, fresh};
 
@@ -36,22 +38,30 @@ fn check(what: &str, load: &Load, crash: &Crash<'_>, image: MemoryDevice) -> Arc
 fn cut_everywhere(sizes: (u64, u64), features: &str, most: usize, seed: u64) {
     let what = format!("{sizes:?} {features}");
     let base = fresh(64, sizes, 1, features);
-    let device = Arc::new(RecordingDevice::new(base.snapshot()));
+    let device = Arc::new(RecordingDevice::new(Late::new(base.snapshot())));
     let shared = Arc::clone(&device);
     let events = || shared.log().events().len();
     let mut random = Random::new(seed);
     let (load, closed) = block_on(worked(Arc::clone(&device) as Arc<dyn BlockDevice>, async |fs| {
         let mut load = Load::new(seed, most);
         for _ in 0..STEPS {
-            load.step(fs, events()).await.expect("room and a device that does not fail");
-            let names: Vec<String> = load.files().keys().cloned().collect();
+            let (begun, before) = (events(), load.states.len() - 1);
+            if random.below(4) == 0 {
+                // A commit beside it.
+                let (done, synced) = join(load.step(fs, begun), fs.sync()).await;
+                done.expect("room and a device that does not fail");
+                synced.expect("a device that does not fail");
+                load.promises.push((before, None, events()));
+            } else {
+                load.step(fs, begun).await.expect("room and a device that does not fail");
+            }
             match random.below(12) {
                 0 => {
                     fs.sync().await.expect("a device that does not fail");
                     load.promised(None, events());
                 }
-                1 | 2 => {
-                    let name = names[random.below(names.len())].clone();
+                1..4 if load.files().contains_key(&load.last) => {
+                    let name = load.last.clone();
                     fs.fsync(load.inos[&name]).await.expect("a device that does not fail");
                     load.promised(Some(name), events());
                 }
