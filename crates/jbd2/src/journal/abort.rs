@@ -44,6 +44,12 @@ impl Journal {
         self.aborted
     }
 
+    /// Gives up, because a flush of the device that was not the journal's own has failed: what was written before may be
+    /// gone, whatever a later flush says.
+    pub fn flush_failed(&mut self) {
+        self.abort(Request { purpose: Purpose::CopiesFlush, place: None });
+    }
+
     /// Gives up: `failed` could not be done. Requests that nobody has taken yet are taken back; what was told stays told.
     pub(super) fn abort(&mut self, failed: Request) {
         if self.is_aborted() {

@@ -212,6 +212,14 @@ impl Journal {
         self.state().allowed()
     }
 
+    /// Fails when the journal has been aborted: nothing is known to last since then.
+    pub(super) fn expect_whole(&self) -> Result<(), Error> {
+        match &self.news.borrow().aborted {
+            Some(source) => Err(Error::Aborted { source: Arc::clone(source) }),
+            None => Ok(()),
+        }
+    }
+
     /// Lets the driver end.
     pub(super) fn end(&self) {
         self.news.send_modify(|news| news.ended = true);

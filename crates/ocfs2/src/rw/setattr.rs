@@ -129,16 +129,13 @@ impl Writable {
     /// Waits until all that was changed of inode `ino`, and its data that was written, is on stable storage.
     ///
     /// # Errors
-    /// When a commit, or the flush of the device, failed: then nothing is known to last since the last success.
+    /// When a commit, or a flush of the device, failed, whoever asked for it: nothing is known to last since the last
+    /// success, and nothing can be changed any more.
     pub async fn fsync(&self, ino: BlockNum) -> Result<(), Error> {
         // A commit flushes the device, and with it what was written before its last change: but not what came later.
         let (written, unflushed) = (self.data().last_write(), self.data().is_unflushed(ino));
-        if self.journal().commit_inode(ino).await? && !unflushed {
-            return Ok(());
-        }
-        self.volume().flush_device().await?;
-        self.data().flushed(written);
-        Ok(())
+        let flushed = self.journal().commit_inode(ino).await? && !unflushed;
+        self.flush(written, flushed).await
     }
 
     /// The same for all inodes.
@@ -147,12 +144,23 @@ impl Writable {
     /// As [`Self::fsync`].
     pub async fn sync(&self) -> Result<(), Error> {
         let (written, unflushed) = (self.data().last_write(), self.data().any_unflushed());
-        if self.journal().commit_all().await? && !unflushed {
-            return Ok(());
+        let flushed = self.journal().commit_all().await? && !unflushed;
+        self.flush(written, flushed).await
+    }
+}
+
+impl Writable {
+    /// Flushes what was written up to write number `written`, unless a commit has done so.
+    async fn flush(&self, written: u64, flushed: bool) -> Result<(), Error> {
+        if !flushed {
+            if let Err(error) = self.volume().flush_device().await {
+                self.journal().flush_failed(error.clone());
+                return Err(error);
+            }
+            self.data().flushed(written);
         }
-        self.volume().flush_device().await?;
-        self.data().flushed(written);
-        Ok(())
+        // Where one failed for somebody else, what it lost is not brought back by one that succeeds.
+        self.journal().expect_whole()
     }
 }
 

@@ -97,15 +97,26 @@ impl Journal {
 
     /// Takes what has become of a write or flush.
     fn answer(&self, id: IoId, result: Result<(), Error>) {
-        let Err(error) = result else {
-            self.state().engine.done(id, true);
-            return;
-        };
+        match result {
+            Ok(()) => self.state().engine.done(id, true),
+            Err(error) => self.give_up(error, |engine| engine.done(id, false)),
+        }
+    }
+
+    /// The device could not be flushed for somebody else: what was written before may be gone, of the journal as well,
+    /// and no later flush brings it back.
+    pub(in crate::rw) fn flush_failed(&self, error: Error) {
+        self.give_up(error, jbd2::Journal::flush_failed);
+        self.work.notify_one();
+    }
+
+    /// Nothing is changed any more, because of `error`, which the engine is told.
+    fn give_up(&self, error: Error, tell: impl FnOnce(&mut jbd2::Journal)) {
         tracing::error!(device = self.volume.device().name(), %error, "the journal is aborted, and the volume read-only");
         let why = Arc::new(error);
         let mut state = self.state();
         state.refusal.get_or_insert_with(|| Arc::clone(&why));
-        state.engine.done(id, false);
+        tell(&mut state.engine);
         drop(state);
         self.news.send_modify(|news| {
             news.aborted.get_or_insert(why);

@@ -25,13 +25,15 @@ impl Writable {
 
     async fn add_name(&self, ino: BlockNum, dir: BlockNum, name: &[u8]) -> Result<Inode, Error> {
         check_name(name)?;
-        if ino == dir {
-            return Err(Error::LinkToDir { ino });
-        }
         let mut op = self.operation();
         op.lock_inode(Rank::Parent, dir, Level::Exclusive).await?;
         let parent = self.volume().inode(dir).await?;
         expect_may_add(&parent)?;
+        if ino == dir {
+            // It is locked already.
+            let found = self.volume().lookup(&parent, name).await?;
+            return Err(if found.is_some() { Error::Exists } else { Error::LinkToDir { ino } });
+        }
         op.lock_inode(Rank::Child, ino, Level::Exclusive).await?;
         let now = self.clock().now();
         loop {

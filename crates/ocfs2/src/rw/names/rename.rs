@@ -3,7 +3,9 @@
 use ocfs2_format::{BlockNum, FileType, Timestamp};
 
 use super::remove::{expect_removable, lose_name};
-use super::{expect_may_add, expect_may_remove, expect_movable, names_of, one_more_link, touch_dir};
+use super::{
+    expect_may_add, expect_may_remove, expect_movable, expect_there, names_of, one_more_link, touch_dir,
+};
 use crate::dir::check_name;
 use crate::lock::{Level, LockName, Rank};
 use crate::rw::change::Change;
@@ -136,7 +138,7 @@ impl Operation<'_> {
         let (fs, volume) = (self.fs(), self.fs().volume());
         let from_dir = volume.inode(this.from_dir).await?;
         let to_dir = volume.inode(this.to_dir).await?;
-        expect_may_add(&to_dir)?;
+        expect_there(&to_dir)?;
         let entry = volume.lookup(&from_dir, this.from).await?.ok_or(Error::NotFound)?;
         let target = volume.lookup(&to_dir, this.to).await?.map(|target| target.ino);
         if flags.no_replace && target.is_some() {
