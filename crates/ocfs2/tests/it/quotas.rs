@@ -6,7 +6,7 @@ use block::{BlockDevice, BlockDeviceExt, Buf, Durability};
 use fixtures::Random;
 use ocfs2::{Error, NewInode, NewKind, QuotaKind, QuotaLimits, SetAttr, SystemFile, Volume, Writable};
 
-use crate::model::Workload;
+use crate::model::{Op, Workload};
 use crate::support::{assert_sound, block_on, fresh, open_for_writing, written};
 
 const FEATURES: &str = "usrquota,grpquota";
@@ -21,7 +21,7 @@ async fn work(fs: &Writable, seed: u64, steps: usize) {
         let ino = inos[random.below(inos.len())];
         let owner = |random: &mut Random| Some(owners[random.below(owners.len())]);
         let set = SetAttr { uid: owner(&mut random), gid: owner(&mut random), ..SetAttr::default() };
-        fs.setattr(ino, &set).await.expect("an inode that is there");
+        load.perform(fs, &Op::SetAttr { ino, set }, false).await;
         if step % 100 == 99 {
             fs.sync_quotas().await.expect("a device that does not fail");
         }
