@@ -1,9 +1,10 @@
 //! The machine's clock, for a volume that is mounted for writing.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use block::IoFuture;
 use ocfs2::{Clock, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 /// The time of day as the kernel has it, and tokio's timers.
 #[derive(Debug)]
@@ -21,19 +22,10 @@ impl SystemClock {
 
 #[allow(clippy::disallowed_methods, reason = "driver: this is where the time comes from")]
 impl Clock for SystemClock {
+    /// In ticks of some milliseconds, as the kernel stamps files: what is written twice within one is stamped once.
     fn now(&self) -> Timestamp {
-        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => Timestamp { seconds: since.as_secs().cast_signed(), nanos: since.subsec_nanos() },
-            // Before 1970 the nanoseconds count forward, too.
-            Err(before) => {
-                let before = before.duration();
-                let whole = before.as_secs().cast_signed();
-                match before.subsec_nanos() {
-                    0 => Timestamp { seconds: -whole, nanos: 0 },
-                    nanos => Timestamp { seconds: -whole - 1, nanos: 1_000_000_000 - nanos },
-                }
-            }
-        }
+        let now = clock_gettime(ClockId::RealtimeCoarse);
+        Timestamp { seconds: now.tv_sec, nanos: u32::try_from(now.tv_nsec).unwrap_or(0) }
     }
 
     fn monotonic(&self) -> Duration {
