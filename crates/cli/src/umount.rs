@@ -5,8 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -14,10 +13,13 @@ use clap::Args;
 use rustix::fs::{FlockOperation, flock};
 use rustix::mount::UnmountFlags;
 
-use crate::failure;
+use crate::{failure, run_dir};
 
 /// The name by which umount(8) finds its helper for mounts of ours.
 pub(crate) const NAME: &str = "umount.fuse.ocfs2";
+
+/// Where the files are.
+const WHERE: &str = "mounts";
 
 /// What stands in the file while the mount is served, and when its volume was left clean.
 const SERVED: &str = "served\n";
@@ -104,7 +106,7 @@ impl Status {
     /// Says that the mount of that FUSE connection is served. Where it cannot be said the mount works all the same.
     pub(crate) fn begin(connection: Option<u32>) -> Self {
         let begun = connection.map(|connection| {
-            let path = own_dir()?.join(connection.to_string());
+            let path = run_dir::own(WHERE)?.join(connection.to_string());
             let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
             (&file).write_all(SERVED.as_bytes())?;
@@ -145,21 +147,7 @@ impl Drop for Status {
     }
 }
 
-/// Where daemons of this user leave how they are doing.
-fn own_dir() -> std::io::Result<PathBuf> {
-    let dir = dirs().next().ok_or(std::io::ErrorKind::NotFound)?;
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(&dir)?;
-    Ok(dir)
-}
-
-/// Where they may be: of root, and of a user.
-fn dirs() -> impl Iterator<Item = PathBuf> {
-    let root = rustix::process::geteuid().is_root().then(|| PathBuf::from("/run/oxsan/mounts"));
-    let user = std::env::var_os("XDG_RUNTIME_DIR").map(|dir| Path::new(&dir).join("oxsan/mounts"));
-    root.into_iter().chain(user)
-}
-
 /// The file of that connection, if its daemon keeps one.
 fn open_status(connection: u32) -> Option<File> {
-    dirs().find_map(|dir| File::open(dir.join(connection.to_string())).ok())
+    run_dir::all(WHERE).find_map(|dir| File::open(dir.join(connection.to_string())).ok())
 }

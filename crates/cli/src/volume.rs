@@ -11,6 +11,7 @@ use initiator::{ChapEnv, IscsiDevice, NameSources, SessionOptions, VolumeUrl, fi
 use ocfs2::{OpenError, Volume};
 
 use crate::foreign;
+use crate::lun_lock::LunLock;
 
 /// The volume of a command, and how to reach it.
 #[derive(Args, Clone, Debug)]
@@ -115,15 +116,26 @@ pub(crate) async fn open_filesystem(
 
 /// Opens the volume to mount it: nobody else on this host may have it for writing, or, where it is to be written, at
 /// all.
-pub(crate) async fn open_to_mount(args: &VolumeArgs, access: Access) -> anyhow::Result<Arc<dyn BlockDevice>> {
+pub(crate) async fn open_to_mount(
+    args: &VolumeArgs,
+    access: Access,
+) -> anyhow::Result<(Arc<dyn BlockDevice>, LunLock)> {
     if VolumeUrl::is_url(&args.volume) {
-        return open(args, access).await;
+        let device = open(args, access).await?;
+        let access = if device.geometry().read_only { Access::Read } else { access };
+        let lock = LunLock::take(&VolumeUrl::parse(&args.volume, &ChapEnv::from_process())?, access);
+        if lock.is_err() {
+            // That says more than how taking leave went.
+            let _ = device.close().await;
+        }
+        return Ok((device, lock?));
     }
     let read_only = access == Access::Read;
     // To claim a block device keeps others from reading it, too.
     let exclusive = !read_only || Path::new(&args.volume).is_file();
     let options = OpenOptions { read_only, exclusive, ..OpenOptions::default() };
-    Ok(Arc::new(FileDevice::open(&args.volume, options).context("opening the volume")?))
+    let device = FileDevice::open(&args.volume, options).context("opening the volume")?;
+    Ok((Arc::new(device), LunLock::none()))
 }
 
 /// Opens the volume. For a LUN this connects, logs in and looks at it; call [`BlockDevice::close`] at the end.

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::{MountArgs, neighbours};
 use crate::files::chain;
+use crate::lun_lock::LunLock;
 use crate::runtime::{self, Threads};
 use crate::signals::Signals;
 use crate::umount::Status;
@@ -40,7 +41,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let runtime = runtime::build(Threads::Cores)?;
     let outcome = runtime.block_on(async {
-        let (device, access) = open(args, options).await?;
+        let (device, access, _lock) = open(args, options).await?;
         let mut status = Status::none();
         let outcome = serve(args, options, Arc::clone(&device), access, (&mut status, ready)).await;
         let closed = timeout(PATIENCE, device.close()).await;
@@ -58,18 +59,22 @@ pub(super) fn run(
 }
 
 /// Opens the device: for writing, unless that is not wanted, or cannot be and need not.
-async fn open(args: &MountArgs, options: &MountOptions) -> anyhow::Result<(Arc<dyn BlockDevice>, Access)> {
+async fn open(
+    args: &MountArgs,
+    options: &MountOptions,
+) -> anyhow::Result<(Arc<dyn BlockDevice>, Access, LunLock)> {
     if options.writing != Writing::No {
         match volume::open_to_mount(&args.volume, Access::Write).await {
-            Ok(device) if !device.geometry().read_only => return Ok((device, Access::Write)),
-            Ok(device) if options.writing == Writing::Yes => {
+            Ok((device, lock)) if !device.geometry().read_only => return Ok((device, Access::Write, lock)),
+            Ok((device, _)) if options.writing == Writing::Yes => {
                 bail!("{} is write-protected, but option rw was given", device.name())
             }
             Err(error) if options.writing == Writing::Yes || !is_protected(&error) => return Err(error),
             _ => eprintln!("oxsan: WARNING: {} is write-protected, mounted read-only", args.volume.volume),
         }
     }
-    Ok((volume::open_to_mount(&args.volume, Access::Read).await?, Access::Read))
+    let (device, lock) = volume::open_to_mount(&args.volume, Access::Read).await?;
+    Ok((device, Access::Read, lock))
 }
 
 /// Whether opening failed only because of the writing.

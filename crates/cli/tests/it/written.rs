@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::mount::{Point, signal, until, words};
+use crate::san::San;
 
 const OXSAN: &str = env!("CARGO_BIN_EXE_oxsan");
 
@@ -143,6 +144,29 @@ fn one_host_mounts_a_volume_for_writing_once() {
     assert!(one.oxsan(&volume.path(), &["-o", "ro"]).status.success());
     assert!(two.oxsan(&volume.path(), &["-o", "ro"]).status.success(), "two readers do no harm");
     assert!(umount(&one.path()).status.success() && umount(&two.path()).status.success());
+}
+
+/// Behind iSCSI there is nothing of the kernel's that could be claimed.
+#[test]
+fn one_host_mounts_a_lun_for_writing_once() {
+    let (Some(one), Some(two)) = (Point::new(), Point::new()) else { return };
+    let volume = Fresh::local();
+    let san = San::writable(&volume.path());
+    let url = Path::new(san.url());
+    assert!(one.oxsan(url, &[]).status.success());
+    fs::write(one.path().join("file"), b"over the wire").expect("write");
+    for options in ["rw", "ro"] {
+        let again = two.oxsan(url, &["-o", options]);
+        assert_eq!(again.status.code(), Some(1), "{options}");
+        assert!(words(&again).contains("in use"), "{}", words(&again));
+        two.nothing_left();
+    }
+    assert!(umount(&one.path()).status.success());
+    assert!(two.oxsan(url, &[]).status.success());
+    assert_eq!(fs::read(two.path().join("file")).expect("read"), b"over the wire");
+    assert!(umount(&two.path()).status.success());
+    drop(san);
+    volume.check();
 }
 
 /// A volume of a cluster is written without it only if it is said so, and nobody is seen.
