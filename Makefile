@@ -3,7 +3,7 @@
 #   make test         every check there is, with fixed samples (root for the kernel lab and the mounts)
 #   make quick        the part that needs no root and no network
 #   make bench        oxsan beside its peers, in one run; tables into bench-results/
-#   make conformance  libiscsi's whole suite against our target
+#   make conformance  the suites of others, whole: pjdfstest and fsx on our mounts, libiscsi's against our target
 #   make soak         the property tests and fuzz bodies with large counts, then libFuzzer: some hours; less with
 #                     SOAK=5 (times the samples of make test; 50) FUZZ=20 (seconds for each fuzz target; 300) SEED=n
 .PHONY: demo test quick bench conformance soak clean

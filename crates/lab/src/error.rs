@@ -26,6 +26,14 @@ pub enum LabError {
         /// The last line it wrote to standard error.
         stderr: String,
     },
+    /// A program whose part it is to judge found a fault.
+    #[error("{by} found a fault:\n{said}")]
+    Fault {
+        /// The program that says so.
+        by: &'static str,
+        /// What it says.
+        said: String,
+    },
     /// A file or directory of the lab could not be used.
     #[error("{what} {}", path.display())]
     Io {

@@ -12,23 +12,33 @@
 //!
 //! What a job finds: `$NODE`; `/dev/vda` and on for the disks; the lab's share at `/h`; `host` and `node0` to `node3`
 //! in `/etc/hosts`; the addresses that [`Network`] lists. Everything ends with the [`Lab`]: machines, programs, network.
+//!
+//! Beside that, and without a second kernel, the test suites of others are tried on what oxsan serves ([`conformance`]) and
+//! on what it mounts ([`posix`], [`fsx`], [`fio`]).
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "driver: boots machines and waits for them")]
 
 pub mod conformance;
 mod dir;
 mod error;
+pub mod fio;
+pub mod fsx;
 mod initrd;
+mod mounted;
 mod net;
 mod node;
+pub mod posix;
 mod programs;
+mod suites;
 mod tool;
 
 pub use dir::{Accel, LabDir};
 pub use error::LabError;
+pub use mounted::{Geometry, Mounted};
 pub use net::{NETS, NODES, Network};
 pub use node::{Node, Report, Running, Status};
 pub use programs::{HostProgram, build_c, build_oxsan, wait_until};
+pub use suites::Suite;
 
 use std::ffi::OsStr;
 use std::path::Path;

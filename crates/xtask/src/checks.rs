@@ -3,6 +3,9 @@
 use crate::step::{Steps, sh};
 use crate::{fuzz, layers, licences, metadata, nextest, selects};
 use anyhow::{Context, Result};
+use lab::fsx::Way;
+use lab::{Geometry, Mounted};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Tests that want root, /dev/fuse or a second kernel: not in the quick part.
@@ -17,6 +20,7 @@ pub(crate) fn test() -> Result<()> {
         println!("program: {}", lab::build_oxsan()?.display());
         Ok(())
     });
+    steps.run("suites", || suites().map(|_| ()));
     if lab::is_root() {
         steps.run("lab", || {
             let dir = lab::LabDir::ready()?;
@@ -78,9 +82,19 @@ fn time_of_day() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
-/// libiscsi's suite against our target.
+/// The suites of others that try a mount, installed where they are not yet: pjdfstest and fsx.
+fn suites() -> Result<(PathBuf, PathBuf)> {
+    let target = metadata::target_dir(&metadata::load()?)?;
+    Ok((lab::Suite::Pjdfstest.ready(&target)?, lab::Suite::Fsx.ready(&target)?))
+}
+
+/// The suites of others: libiscsi's against our target; on our mounts pjdfstest, and a million operations of fsx. With
+/// `only`, libiscsi's tests of these names alone.
 pub(crate) fn conformance(only: &[String]) -> Result<()> {
     let program = lab::build_oxsan()?;
+    if only.is_empty() {
+        mounts(&program)?;
+    }
     for (paths, name) in [(1, "one path"), (2, "two paths")] {
         println!("== {name}");
         let result = lab::conformance::run(&program, only, paths, &mut |line| println!("{line}"))?;
@@ -90,6 +104,31 @@ pub(crate) fn conformance(only: &[String]) -> Result<()> {
     }
     Ok(())
 }
+
+/// What tries a mount.
+fn mounts(oxsan: &Path) -> Result<()> {
+    let (pjdfstest, fsx) = suites()?;
+    for geometry in Geometry::ALL {
+        println!("== {geometry}");
+        let volume = Mounted::new(oxsan, geometry, &[])?;
+        let printed = lab::posix::run(&pjdfstest, &volume)?;
+        let table = lab::posix::Table::new(&printed);
+        println!("{table}");
+        anyhow::ensure!(table.behind().is_empty(), "behind the kernel in {}", table.behind().join(", "));
+        volume.end()?;
+        for (seed, way) in (1..=FSX_SEEDS).flat_map(|seed| Way::ALL.map(|way| (seed, way))) {
+            println!("fsx: {way:?}, seed {seed}");
+            let volume = Mounted::new(oxsan, geometry, &[])?;
+            lab::fsx::run(&fsx, &volume, way, seed, FSX_OPERATIONS)?;
+            volume.end()?;
+        }
+    }
+    Ok(())
+}
+
+/// Seeds of fsx for each geometry and each way, and operations of each: a million in all.
+const FSX_SEEDS: u64 = 10;
+const FSX_OPERATIONS: u64 = 8400;
 
 /// oxsan beside its peers, everything built for release.
 pub(crate) fn bench(args: &[String]) -> Result<()> {

@@ -43,9 +43,10 @@ enum Chore {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// libiscsi's conformance suite against our target, over one path and over two, on LUNs of its own.
+    /// The suites of others: pjdfstest and fsx on mounts of volumes of four geometries; libiscsi's against our target, over
+    /// one path and over two, on LUNs of its own.
     Conformance {
-        /// Run only the tests whose name holds one of these words.
+        /// Run only those of libiscsi's tests whose name holds one of these words.
         only: Vec<String>,
     },
     /// The fuzz targets, on the stable toolchain.

@@ -6,9 +6,12 @@
 
 mod boot;
 mod conformance;
+mod fio;
 mod fixture;
+mod fsx;
 mod initiator;
 mod node_without_ocfs2;
+mod posix;
 mod serving;
 mod support;
 mod target;

@@ -1,6 +1,6 @@
 //! What several of the tests need.
 
-use lab::Lab;
+use lab::{Lab, Suite};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -59,4 +59,20 @@ pub(crate) fn run_oxsan(lab: &Lab, args: &[&str]) -> String {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "oxsan {args:?} ended with {}:\n{said}", out.status);
     String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+/// Whether FUSE mounts can be made here; says so where not.
+#[allow(clippy::print_stdout, reason = "the line by which the test run counts its skips")]
+pub(crate) fn can_mount() -> bool {
+    let can = lab::is_root() && Path::new("/dev/fuse").exists();
+    if !can {
+        println!("skipped: mounting needs root and /dev/fuse");
+    }
+    can
+}
+
+/// A suite's program.
+#[track_caller]
+pub(crate) fn suite(suite: Suite) -> PathBuf {
+    suite.ready(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("..")).expect("it can be installed")
 }
