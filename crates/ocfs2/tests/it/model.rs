@@ -161,6 +161,14 @@ impl Model {
         all.into_iter().filter_map(line).collect()
     }
 
+    /// The same at any time.
+    pub(crate) fn timeless(mut self) -> Self {
+        for node in self.nodes.values_mut() {
+            (node.atime, node.mtime) = (Time(None), Time(None));
+        }
+        self
+    }
+
     /// The inodes that have names.
     pub(crate) fn named(&self) -> Self {
         let mut named = self.clone();
