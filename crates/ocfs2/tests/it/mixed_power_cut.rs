@@ -113,6 +113,11 @@ fn names_in_blocks_of_1024_bytes() {
 }
 
 #[test]
+fn blocks_of_512_bytes() {
+    cut_everywhere((512, 4096), "", 21, Some(60_000));
+}
+
+#[test]
 fn blocks_of_4096_bytes_with_checksums() {
     cut_everywhere((4096, 4096), "metaecc,noinline-data", 22, Some(60_000));
 }
