@@ -13,6 +13,7 @@ impl RwFs {
     /// beside the session; ends after [`Self::close`].
     pub async fn drive(&self) {
         tokio::select! {
+            biased;
             () = self.fs.drive() => {}
             () = self.tidy() => {}
         }

@@ -133,6 +133,15 @@ impl Node {
 impl Model {
     /// What is on `volume`.
     pub(crate) async fn of(volume: &Volume) -> Self {
+        Self::read(volume, true).await
+    }
+
+    /// The same without the data of files, which may be larger than memory: their holes are.
+    pub(crate) async fn without_data(volume: &Volume) -> Self {
+        Self::read(volume, false).await
+    }
+
+    async fn read(volume: &Volume, data: bool) -> Self {
         let root = volume.root();
         let mut nodes = BTreeMap::new();
         let mut todo = vec![root];
@@ -142,7 +151,9 @@ impl Model {
             }
             let inode = volume.inode(ino).await.expect("an inode with a name");
             let mut node = Node::of(&inode);
-            read_contents(volume, &inode, &mut node).await;
+            if data || node.kind != FileType::Regular {
+                read_contents(volume, &inode, &mut node).await;
+            }
             todo.extend(node.names.values());
             nodes.insert(ino, node);
         }

@@ -137,7 +137,7 @@ fn the_orphans_that_a_kernel_left_are_deleted() {
 
 /// Takes away all names below `dir`, and then its own.
 async fn remove_all(fs: &Writable, root: BlockNum) {
-    let model = Model::of(fs.volume()).await;
+    let model = Model::without_data(fs.volume()).await;
     let mut todo = vec![(root, false)];
     while let Some((dir, emptied)) = todo.pop() {
         let node = &model.nodes[&dir];
