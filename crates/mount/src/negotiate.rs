@@ -98,9 +98,9 @@ fn wanted(config: &Config) -> InitFlags {
 }
 
 /// What a mount for writing would have. With `HANDLE_KILLPRIV_V2` a write says whether the set-id bits go, and is
-/// not preceded by a question for `security.capability`.
-const WRITING: InitFlags = InitFlags::ATOMIC_O_TRUNC
-    .union(InitFlags::DONT_MASK)
+/// not preceded by a question for `security.capability`. Not `ATOMIC_O_TRUNC`: the file would be cut by its opening,
+/// before the kernel looks whether a program runs from it.
+const WRITING: InitFlags = InitFlags::DONT_MASK
     .union(InitFlags::HANDLE_KILLPRIV_V2)
     .union(InitFlags::SETXATTR_EXT)
     .union(InitFlags::INIT_EXT)

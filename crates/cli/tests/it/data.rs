@@ -227,3 +227,30 @@ fn appends_of_two_programs_do_not_meet() {
     assert!(umount(&point.path()).status.success());
     volume.check();
 }
+
+/// With `ATOMIC_O_TRUNC` agreed to, opening a running program with `O_RDONLY | O_TRUNC` cut it off first and was refused
+/// afterwards; the program died, and sometimes the opening even succeeded, as nothing ran from the file any more.
+#[test]
+fn a_running_program_is_not_cut_off() {
+    let Some(point) = Point::new() else { return };
+    let volume = Fresh::local();
+    mount(&point, &volume);
+    let program = point.path().join("sleep");
+    fs::copy("/bin/sleep", &program).expect("copy");
+    let want = fs::read("/bin/sleep").expect("read");
+    let mut running = Command::new(&program).arg("60").spawn().expect("it runs");
+    let opened = rustix::fs::open(&program, OFlags::RDONLY | OFlags::TRUNC, rustix::fs::Mode::empty());
+    let len = fs::metadata(&program).map(|metadata| metadata.len());
+    let alive = running.try_wait().map(|ended| ended.is_none());
+    running.kill().and_then(|()| running.wait()).expect("it ends");
+    assert_eq!(opened.map(drop), Err(Errno::TXTBSY));
+    assert_eq!(len.expect("stat"), want.len() as u64);
+    assert!(alive.expect("its state"), "the program has ended");
+    assert_holds(&program, &want);
+    // What does not run is emptied.
+    let file = OpenOptions::new().write(true).truncate(true).open(&program).expect("open");
+    assert_eq!(file.metadata().expect("stat").len(), 0);
+    drop(file);
+    assert!(umount(&point.path()).status.success());
+    volume.check();
+}
