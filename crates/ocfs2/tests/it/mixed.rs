@@ -10,7 +10,7 @@ use ocfs2::{FallocateMode, FileType, OpenOptions, SetAttr, Volume, Writable};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::model::{Model, Op, Workload};
+use crate::model::{BALLAST, Model, Op, Workload};
 use crate::orphans::orphans;
 use crate::support::{assert_sound, block_on, fresh, written};
 
@@ -31,7 +31,11 @@ struct Bench {
 
 /// fsck.ocfs2 complains of clusters behind the end of a file, which the kernel's fallocate leaves there, too.
 async fn give_up_what_is_behind_ends(fs: &Writable, model: &mut Model) {
-    for (ino, node) in model.nodes.iter().filter(|(_, node)| node.is_file()) {
+    // What takes up room comes first, that there is some for the others.
+    let ballast = model.nodes[&model.root].names.get(BALLAST).copied();
+    let mut files: Vec<_> = model.nodes.iter().filter(|(_, node)| node.is_file()).collect();
+    files.sort_by_key(|(ino, _)| Some(**ino) != ballast);
+    for (ino, node) in files {
         fs.set_flags(*ino, 0).await.expect("a device that does not fail");
         for size in [node.data.len() + 1, node.data.len()] {
             let set = SetAttr { size: Some(size as u64), ..SetAttr::default() };
@@ -78,7 +82,7 @@ impl Bench {
 
     /// Leaves little room.
     async fn fill(&self, fs: &Writable, load: &mut Workload) {
-        let (dir, kind, name) = (load.model.root, FileType::Regular, b"ballast".to_vec());
+        let (dir, kind, name) = (load.model.root, FileType::Regular, BALLAST.to_vec());
         load.perform(
             fs,
             &Op::Create { dir, name: name.clone(), kind, target: Vec::new(), rdev: (0, 0) },
@@ -88,7 +92,7 @@ impl Bench {
         let ino = load.model.nodes[&dir].names[&name];
         let mode = FallocateMode { keep_size: true, punch_hole: false };
         let mut at = 0;
-        for len in [8 << 20, 4 << 20, 2 << 20, 1 << 20, 1 << 19] {
+        for len in (self.sizes.1.ilog2() + 1..=25).rev().map(|bits| 1 << bits) {
             if load.perform(fs, &Op::Allocate { ino, at, len, mode }, false).await {
                 at += len;
             }
@@ -163,4 +167,12 @@ fn large_clusters() {
     Bench { mib: 512, sizes: (4096, 65_536), features: "metaecc", most: 400_000 }.runs(2);
     Bench { mib: 1024, sizes: (4096, 1 << 20), features: "", most: 400_000 }.runs(1);
     Bench { mib: 1536, sizes: (4096, 1 << 20), features: "noinline-data", most: 2_500_000 }.runs(1);
+}
+
+#[test]
+fn volumes_that_are_soon_full() {
+    Bench { mib: 16, sizes: (1024, 4096), features: "noinline-data", most: 400_000 }.runs(2);
+    Bench { mib: 20, sizes: (4096, 4096), features: "", most: 800_000 }.runs(2);
+    Bench { mib: 24, sizes: (512, 4096), features: "metaecc", most: 800_000 }.runs(2);
+    Bench { mib: 39, sizes: (4096, 16_384), features: "usrquota", most: 1_600_000 }.runs(2);
 }

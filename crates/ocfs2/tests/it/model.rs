@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ocfs2::{BlockNum, FileType, Inode, Timestamp, Volume};
 
 pub(crate) use op::{Given, Op};
-pub(crate) use workload::Workload;
+pub(crate) use workload::{BALLAST, Workload};
 
 pub(crate) const ENOENT: i32 = 2;
 const EPERM: i32 = 1;

@@ -11,6 +11,9 @@ use super::{APPEND, ENOSPC, Given, IMMUTABLE, Model, Node, Op};
 /// Sizes of values, on both sides of each limit.
 const VALUES: [usize; 10] = [0, 1, 7, 40, 79, 80, 81, 500, 4097, 20_000];
 
+/// The name of a file in the root that only takes up room: nothing is done to it.
+pub(crate) const BALLAST: &[u8] = b"ballast";
+
 /// A workload: random operations on a volume and the model of it.
 pub(crate) struct Workload {
     pub(crate) model: Model,
@@ -60,9 +63,15 @@ impl Workload {
         name
     }
 
+    /// The inodes, without the ballast.
+    fn inos(&self, wanted: impl Fn(&Node) -> bool) -> Vec<BlockNum> {
+        let ballast = self.model.nodes[&self.model.root].names.get(BALLAST);
+        let nodes = self.model.nodes.iter().filter(|(ino, node)| Some(*ino) != ballast && wanted(node));
+        nodes.map(|(ino, _)| *ino).collect()
+    }
+
     fn any(&mut self, wanted: impl Fn(&Node) -> bool) -> BlockNum {
-        let all: Vec<BlockNum> =
-            self.model.nodes.iter().filter(|(_, node)| wanted(node)).map(|(ino, _)| *ino).collect();
+        let all = self.inos(wanted);
         all[self.random.below(all.len())]
     }
 
@@ -76,7 +85,8 @@ impl Workload {
     /// A name that is there, in most cases.
     fn there(&mut self, dir: BlockNum) -> Vec<u8> {
         // A volume without its lost+found is not sound.
-        let names = self.model.nodes[&dir].names.keys().filter(|name| *name != b"lost+found");
+        let stays = |name: &Vec<u8>| name == b"lost+found" || name == BALLAST;
+        let names = self.model.nodes[&dir].names.keys().filter(|name| !stays(name));
         let names: Vec<Vec<u8>> = names.cloned().collect();
         if names.is_empty() || self.random.below(10) == 0 {
             return self.name();
@@ -136,7 +146,7 @@ impl Workload {
     }
 
     fn next_file_op(&mut self, most: usize) -> Op {
-        let is_file = self.random.below(12) > 0 && self.model.nodes.values().any(Node::is_file);
+        let is_file = self.random.below(12) > 0 && !self.inos(Node::is_file).is_empty();
         let ino = self.any(|node| !is_file || node.is_file());
         let size = self.model.nodes[&ino].data.len();
         match self.random.below(24) {
@@ -258,11 +268,12 @@ impl Workload {
 
     /// Flags come and soon go again, or nothing could be changed any more.
     fn next_flags(&mut self) -> Op {
-        if self.model.nodes.values().any(Node::is_flagged) && self.random.below(4) > 0 {
+        if !self.inos(Node::is_flagged).is_empty() && self.random.below(4) > 0 {
             return Op::SetFlags { ino: self.any(Node::is_flagged), flags: 0 };
         }
         let root = self.model.root;
-        let inos: Vec<BlockNum> = self.model.nodes.keys().copied().filter(|ino| *ino != root).collect();
+        let mut inos = self.inos(|_| true);
+        inos.retain(|ino| *ino != root);
         let ino = inos[self.random.below(inos.len())];
         Op::SetFlags { ino, flags: [IMMUTABLE, APPEND, 0x40, 0xc8][self.random.below(4)] }
     }
