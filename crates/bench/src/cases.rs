@@ -4,7 +4,7 @@ use crate::load::{Done, Load};
 use crate::report::{Goal, Row};
 use crate::server::Server;
 use crate::stats::{Sample, in_pairs};
-use crate::{file_cases, timed, volumes};
+use crate::{file_cases, timed, volume_cases, volumes};
 use anyhow::{Context, Result, ensure};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub(crate) struct Setting {
     pub(crate) work: PathBuf,
     /// Where made volumes are kept.
     pub(crate) cache: PathBuf,
+    /// Where results go.
+    pub(crate) out: PathBuf,
     pub(crate) pairs: usize,
     pub(crate) runtime_s: u32,
 }
@@ -82,6 +84,21 @@ pub(crate) const ALL: &[Case] = &[
         name: "rw-names",
         what: "100,000 files made, looked at and removed, and a tree of source copied; and by fuse2fs",
         run: file_cases::names_beside_fuse2fs,
+    },
+    Case {
+        name: "mkfs-30t",
+        what: "oxsan mkfs and mkfs.ocfs2 of a sparse file of 30 TiB",
+        run: volume_cases::mkfs,
+    },
+    Case {
+        name: "check-million",
+        what: "oxsan check and fsck.ocfs2 -fn of a volume of a million files, and oxsan find over it",
+        run: volume_cases::million,
+    },
+    Case {
+        name: "extents",
+        what: "finding a place in files of 100 GB, of 1,000 to 1,000,000 extents",
+        run: volume_cases::extents,
     },
 ];
 

@@ -10,13 +10,16 @@ mod cases;
 mod file_cases;
 mod fio;
 mod load;
+mod made;
 mod names;
 mod nullfs;
 mod places;
+mod plot;
 mod report;
 mod server;
 mod stats;
 mod timed;
+mod volume_cases;
 mod volumes;
 
 use anyhow::{Context, Result, ensure};
@@ -87,6 +90,7 @@ fn run(args: &Args) -> Result<()> {
         oxsan: args.oxsan.clone(),
         work: work.path().to_owned(),
         cache: args.cache.clone(),
+        out: args.out.clone(),
         pairs: args.pairs,
         runtime_s: args.runtime,
     };

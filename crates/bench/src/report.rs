@@ -45,6 +45,17 @@ impl Row {
         Self { case, peer, metric, samples, goal, failure: None }
     }
 
+    /// A metric without a peer.
+    pub(crate) fn alone(
+        case: &'static str,
+        metric: &'static str,
+        samples: &[f64],
+        goal: Option<Goal>,
+    ) -> Self {
+        let samples = samples.iter().map(|ours| (*ours, f64::NAN)).collect();
+        Self { case, peer: "", metric, samples, goal, failure: None }
+    }
+
     /// A case that could not be measured.
     pub(crate) fn failed(case: &'static str, why: &str) -> Self {
         Self { case, peer: "", metric: "", samples: Vec::new(), goal: None, failure: Some(why.to_owned()) }
@@ -88,8 +99,11 @@ impl Row {
             ];
         }
         let (goal, verdict) = self.verdict();
-        let ratio = format!("{:.2}x", self.ratio());
-        let (ours, peers) = (number(self.ours()), number(self.peers()));
+        let (ours, mut peers) = (number(self.ours()), number(self.peers()));
+        let mut ratio = format!("{:.2}x", self.ratio());
+        if self.peer.is_empty() {
+            (ratio, peers) = (String::new(), String::new());
+        }
         [self.case.into(), self.metric.into(), ours, peers, self.peer.into(), ratio, goal, verdict.into()]
     }
 

@@ -113,6 +113,15 @@ impl Inode {
         &self.block
     }
 
+    /// Levels of extent blocks below its own extent list; `None` where its contents are not in extents.
+    #[must_use]
+    pub fn tree_depth(&self) -> Option<u16> {
+        match &self.body {
+            Body::Tree(tree) => Some(tree.depth()),
+            _ => None,
+        }
+    }
+
     /// Whether it is a directory.
     #[must_use]
     pub fn is_dir(&self) -> bool {

@@ -56,6 +56,11 @@ impl Leaf {
 }
 
 impl ExtentTree {
+    /// Levels of extent blocks below the root.
+    pub(crate) fn depth(&self) -> u16 {
+        self.depth
+    }
+
     /// Takes the tree whose root list is `list`, owned by inode `owner`.
     pub(crate) fn new(owner: BlockNum, tree: Tree, list: &ExtentList<'_>) -> Self {
         let root = match list.depth() {
